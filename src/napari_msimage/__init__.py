@@ -1,0 +1,76 @@
+"""Open, make and cut up SOMA multiscale images in napari.
+
+The names below are loaded when they are first used, so that importing the package
+stays cheap: no napari, Qt, dask or tiledb.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .coordinates import (
+        AffineTransform,
+        Axis,
+        CoordinateSpace,
+        CoordinateTransform,
+        IdentityTransform,
+        ScaleTransform,
+        UniformScaleTransform,
+    )
+    from .errors import AlreadyExistsError, DoesNotExistError, SOMAError
+    from .storage import (
+        DenseNDArray,
+        MultiscaleImage,
+        SOMATileDBContext,
+        SpatialRead,
+    )
+
+__version__ = _version("napari-msimage")
+
+_HOME = {
+    "AffineTransform": "coordinates",
+    "AlreadyExistsError": "errors",
+    "Axis": "coordinates",
+    "CoordinateSpace": "coordinates",
+    "CoordinateTransform": "coordinates",
+    "DenseNDArray": "storage",
+    "DoesNotExistError": "errors",
+    "IdentityTransform": "coordinates",
+    "MultiscaleImage": "storage",
+    "SOMAError": "errors",
+    "SOMATileDBContext": "storage",
+    "ScaleTransform": "coordinates",
+    "SpatialRead": "storage",
+    "UniformScaleTransform": "coordinates",
+}
+
+__all__ = [
+    "AffineTransform",
+    "AlreadyExistsError",
+    "Axis",
+    "CoordinateSpace",
+    "CoordinateTransform",
+    "DenseNDArray",
+    "DoesNotExistError",
+    "IdentityTransform",
+    "MultiscaleImage",
+    "SOMAError",
+    "SOMATileDBContext",
+    "ScaleTransform",
+    "SpatialRead",
+    "UniformScaleTransform",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
