@@ -7,6 +7,10 @@ so both ``except SOMAError`` and, say, ``except ValueError`` work.
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class SOMAError(Exception):
@@ -63,6 +67,22 @@ class LevelIndexError(SOMAError, IndexError):
 
 class UnsupportedError(SOMAError, NotImplementedError):
     """A valid wish that this version cannot fulfil."""
+
+
+class ConsentError(SOMAError, PermissionError):
+    """Part of an image is stored elsewhere, and nobody agreed to reading it there.
+
+    Parameters
+    ----------
+    message : str
+        What, where, and how to agree.
+    members : mapping of str to str
+        Level keys and the addresses of their arrays.
+    """
+
+    def __init__(self, message: str, members: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.members = dict(members or {})
 
 
 class StoreWarning(UserWarning):

@@ -94,13 +94,15 @@ class SOMATileDBContext:
     @property
     def timestamp(self) -> datetime.datetime | None:
         """Default timestamp as a UTC datetime, or None."""
-        return None if self._timestamp_ms is None else ms_to_datetime(self._timestamp_ms)
+        return (
+            None if self._timestamp_ms is None else ms_to_datetime(self._timestamp_ms)
+        )
 
     def replace(
         self,
         *,
         tiledb_config: Mapping[str, ConfigValue | None] | None = None,
-        timestamp: OpenTimestamp | None | str = "__unset__",
+        timestamp: OpenTimestamp | str | None = "__unset__",
     ) -> SOMATileDBContext:
         """Return a copy with some values changed.
 
@@ -213,11 +215,11 @@ def to_timestamp_ms(timestamp: OpenTimestamp) -> int:
 
 def ms_to_datetime(timestamp_ms: int) -> datetime.datetime:
     """Convert milliseconds since 1970-01-01 UTC to an aware UTC datetime."""
-    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     try:
         return epoch + datetime.timedelta(milliseconds=timestamp_ms)
     except OverflowError:
-        return datetime.datetime.max.replace(tzinfo=datetime.timezone.utc)
+        return datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
 def now_ms() -> int:
@@ -295,7 +297,7 @@ def storage_errors(action: str, uri: str) -> Iterator[None]:
         yield
     except SOMAError:
         raise
-    except Exception as err:  # noqa: BLE001 - TileDB raises many kinds on damage
+    except Exception as err:
         raise translate_error(err, action, uri) from err
 
 
@@ -312,12 +314,19 @@ def translate_error(err: Exception, action: str, uri: str) -> SOMAError:
         advice = "The disk is full; free some space and try again."
     elif number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(
         word in low
-        for word in ("permission denied", "access denied", "forbidden", "read-only file")
+        for word in (
+            "permission denied",
+            "access denied",
+            "forbidden",
+            "read-only file",
+        )
     ):
         kind, advice = AccessError, "Check the permissions of the store and its folder."
     elif "already exists" in low or number == errno.EEXIST:
         kind, advice = AlreadyExistsError, "Choose another place or remove it first."
-    elif any(word in low for word in ("curl", "timeout", "timed out", "could not resolve")):
+    elif any(
+        word in low for word in ("curl", "timeout", "timed out", "could not resolve")
+    ):
         advice = "The server does not answer; check the address and the connection."
     elif number == errno.ENOENT or any(
         word in low for word in ("does not exist", "no such file", "not found")

@@ -1,0 +1,146 @@
+"""A folder that appears under its final name only when it is complete (local disks)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import socket
+import time
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from ..errors import AlreadyExistsError, DoesNotExistError, StorageError
+from ..storage import storage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MARK: Final = ".__msimage_tmp_"
+_ABANDONED_AFTER_S: Final = 24 * 3600.0
+#: Room for file names, metadata and tiles that do not compress.
+_SPACE_MARGIN: Final = 1.1
+
+
+@contextlib.contextmanager
+def staged_folder(destination: str, nbytes: int) -> Iterator[str]:
+    """Give a temporary path beside `destination`, and rename it when the block ends.
+
+    The block makes the folder at that path. If it raises (or the generator that it is
+    in gets closed), the folder is removed and `destination` never existed. What
+    processes that died have left for the same destination is removed first.
+
+    Parameters
+    ----------
+    destination : str
+        Absolute local path of the folder to make.
+    nbytes : int
+        How much will be written at most, uncompressed.
+
+    Yields
+    ------
+    str
+        Path to write to; nothing is there yet.
+
+    Raises
+    ------
+    AlreadyExistsError
+        If there is something at `destination`, before or after the block.
+    DoesNotExistError
+        If the folder around it is missing.
+    StorageError
+        If the disk has too little space.
+    """
+    parent = os.path.dirname(destination)
+    with storage_errors("prepare the folder", destination):
+        if os.path.lexists(destination):
+            raise _already_exists(destination)
+        if not os.path.isdir(parent):
+            msg = (
+                f"Cannot write {destination!r}: the folder {parent!r} does not exist. "
+                "Make it first."
+            )
+            raise DoesNotExistError(msg)
+        _remove_leftovers(destination)
+        _check_space(parent, destination, nbytes)
+    staging = f"{destination}{_MARK}{_host()}_{os.getpid()}_{uuid.uuid4().hex[:12]}"
+    try:
+        yield staging
+        with storage_errors("finish the folder", destination):
+            _move_into_place(staging, destination)
+    finally:
+        # After success there is nothing left at this path.
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move_into_place(staging: str, destination: str) -> None:
+    if os.path.lexists(destination):
+        raise _already_exists(destination)
+    try:
+        os.rename(staging, destination)
+    except OSError as err:
+        # Somebody made the destination since the look above.
+        if os.path.lexists(destination):
+            raise _already_exists(destination) from err
+        raise
+    if os.name != "nt":  # Windows cannot open a folder
+        handle = os.open(os.path.dirname(destination), os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _already_exists(destination: str) -> AlreadyExistsError:
+    return AlreadyExistsError(
+        f"There is something at {destination!r} already; it is left as it is. Choose "
+        "another place or remove it first."
+    )
+
+
+def _check_space(parent: str, destination: str, nbytes: int) -> None:
+    needed = int(nbytes * _SPACE_MARGIN)
+    free = shutil.disk_usage(parent).free
+    if needed > free:
+        msg = (
+            f"Too little space for {destination!r}: up to {needed / 2**20:.1f} MiB are "
+            f"needed and {free / 2**20:.1f} MiB are free in {parent!r}. Free some "
+            "space or choose another disk."
+        )
+        raise StorageError(msg)
+
+
+def _remove_leftovers(destination: str) -> None:
+    prefix = os.path.basename(destination) + _MARK
+    with os.scandir(os.path.dirname(destination)) as entries:
+        leftovers = [e.path for e in entries if e.name.startswith(prefix)]
+    for path in leftovers:
+        if _is_abandoned(path, path.rpartition(_MARK)[2]):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_abandoned(path: str, owner: str) -> bool:
+    host, _, rest = owner.partition("_")
+    pid = rest.partition("_")[0]
+    if host == _host() and pid.isdecimal() and os.name != "nt":
+        return not _is_running(int(pid))
+    try:
+        return time.time() - os.stat(path).st_mtime > _ABANDONED_AFTER_S
+    except OSError:
+        return False
+
+
+def _is_running(pid: int) -> bool:
+    # Not on Windows: there os.kill ends the process.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]

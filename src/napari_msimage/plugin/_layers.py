@@ -1,0 +1,443 @@
+"""Mapping between a multiscale image and napari layers; pure, reads no pixels.
+
+napari's axes are the coordinate space's axes in reverse order (x, y, z gives z, y, x),
+whatever the stored order. World coordinates equal the image's coordinate space.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import dataclasses
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+import numpy as np
+
+from ..errors import UnsupportedError
+from ._hints import DisplayHints
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..coordinates import CoordinateSpace
+
+LayerTuple: TypeAlias = "tuple[list[Any], dict[str, Any], str]"
+
+#: Name of the channel axis in a data axis order.
+CHANNEL_AXIS: Final = "soma_channel"
+#: Key of our entry in ``layer.metadata``.
+LAYER_METADATA_KEY: Final = "napari_msimage"
+#: Up to six channels get these; more get evenly spread hues.
+_COLORMAPS: Final = ("cyan", "magenta", "yellow", "blue", "green", "red")
+#: Without hints, channels after these start hidden: each shown one costs a read.
+_MAX_VISIBLE: Final = 8
+_PIXEL_WORDS: Final = {"pixel", "pixels", "px", "pix"}
+_MAX_SPATIAL: Final = 3
+#: Pixel types that napari's colour textures take.
+_COLOUR_TYPES: Final = ("uint8", "uint16", "float32")
+
+
+class ImageFacts(Protocol):
+    """What the mapping asks of a multiscale image."""
+
+    @property
+    def coordinate_space(self) -> CoordinateSpace: ...
+    @property
+    def data_axis_order(self) -> tuple[str, ...]: ...
+    @property
+    def has_channel_axis(self) -> bool: ...
+    @property
+    def nchannels(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+
+class Level(Protocol):
+    """What the mapping asks of a level: array facts, indexing, transposing."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def __getitem__(self, key: Any) -> Any: ...
+    def transpose(self, axes: Sequence[int]) -> Any: ...
+
+
+# The half pixel -------------------------------------------------------------------
+
+
+def origin_to_translate(origin: float, pixel_size: float = 1.0) -> float:
+    """Return napari's ``translate`` of a layer along one axis.
+
+    Pixel i covers ``[i, i + 1)`` in image coordinates, while napari puts the centre of
+    pixel i on the integer.
+
+    Parameters
+    ----------
+    origin : float
+        World coordinate of the low edge of pixel 0.
+    pixel_size : float
+        The layer's ``scale`` along the axis.
+    """
+    return origin + pixel_size / 2
+
+
+def translate_to_origin(translate: float, pixel_size: float = 1.0) -> float:
+    """Return the world coordinate of the low edge of pixel 0 along one axis.
+
+    Inverse of `origin_to_translate`.
+    """
+    return translate - pixel_size / 2
+
+
+# Axes and units -------------------------------------------------------------------
+
+
+def display_axes(image: ImageFacts) -> tuple[str, ...]:
+    """Return the names of the layers' axes: the space's axes, reversed.
+
+    napari needs two axes: an image with one is shown as a row, which gets an axis of
+    size 1 in front.
+    """
+    names = _spatial_axes(image)
+    return names if len(names) > 1 else ("row" if names[0] != "row" else "-", *names)
+
+
+def _spatial_axes(image: ImageFacts) -> tuple[str, ...]:
+    return tuple(axis.name for axis in reversed(image.coordinate_space.axes))
+
+
+def display_units(image: ImageFacts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return a unit per axis of `display_axes`, and notes on odd ones.
+
+    Lengths and times that napari knows are passed on; an axis without unit, or with
+    one that is not known, is in pixels.
+
+    Returns
+    -------
+    units : tuple of str
+        Names that napari accepts; the row of an image with one axis has that unit too.
+    notes : tuple of str
+        One sentence per unit that was not understood.
+    """
+    units, notes = [], []
+    for axis in reversed(image.coordinate_space.axes):
+        unit = "pixel" if axis.unit is None else _known_unit(axis.unit)
+        if unit is None:
+            notes.append(
+                f"The unit {axis.unit!r} of axis {axis.name!r} is not a known length "
+                "or time; the axis is shown in pixels."
+            )
+        units.append(unit or "pixel")
+    return tuple(units * 2 if len(units) == 1 else units), tuple(notes)
+
+
+def _known_unit(text: str) -> str | None:
+    """Return the name of a length or time for napari, or None."""
+    import pint
+
+    if text.strip().lower() in _PIXEL_WORDS:
+        return "pixel"
+    registry = pint.get_application_registry()
+    try:
+        unit = registry.Unit(text.strip())
+        is_known = any(unit.is_compatible_with(base) for base in ("meter", "second"))
+    except Exception:
+        return None
+    return str(unit) if is_known else None
+
+
+# Levels ---------------------------------------------------------------------------
+
+
+def display_levels_of(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the indices of the levels napari can switch between.
+
+    napari needs sizes that go down. SOMA sorts levels by shape, axis by axis, so a
+    later one may equal its predecessor or be larger along some axis: left out.
+
+    Parameters
+    ----------
+    shapes : sequence of tuple of int, (n_levels, n_axes)
+        Level shapes, finest first, all in one axis order.
+    """
+    kept = [0]
+    for index, shape in enumerate(shapes[1:], start=1):
+        last = shapes[kept[-1]]
+        if shape != last and all(a <= b for a, b in zip(shape, last, strict=True)):
+            kept.append(index)
+    return tuple(kept)
+
+
+def channel_view(level: Level, image: ImageFacts, channel: int) -> Any:
+    """Return one channel of a level, lazily, with its axes in napari's order.
+
+    Parameters
+    ----------
+    level : Level
+        In data axis order, channel axis included.
+    image : ImageFacts
+        Whose level it is.
+    channel : int
+        Index on the channel axis, in ``[0, image.nchannels)``; ignored without one.
+
+    Returns
+    -------
+    Level
+        Spatial axes only, in the order of `display_axes`; reads nothing.
+    """
+    order = list(image.data_axis_order)
+    if image.has_channel_axis:
+        axis = order.index(CHANNEL_AXIS)
+        level = level[(slice(None),) * axis + (channel,)]
+        del order[axis]
+    names = _spatial_axes(image)
+    return _with_row(level.transpose([order.index(n) for n in names]), names)
+
+
+def rgb_view(level: Level, image: ImageFacts) -> Any:
+    """Return a level, lazily, with axes in napari's order and the channels last."""
+    order = list(image.data_axis_order)
+    names = _spatial_axes(image)
+    axes = [order.index(name) for name in (*names, CHANNEL_AXIS)]
+    return _with_row(level.transpose(axes), names)
+
+
+def _with_row(level: Any, names: tuple[str, ...]) -> Any:
+    """Give a level with a single spatial axis a row axis in front."""
+    return level[None] if len(names) == 1 else level
+
+
+# The plan -------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """One layer to be made of an image."""
+
+    name: str
+    """Layer name."""
+    channel: int | None
+    """Index on the channel axis; None for a colour layer or without such an axis."""
+    rgb: bool
+    """Whether the channels are colours."""
+    colormap: str = "gray"
+    """Name of a napari colormap, or ``#rrggbb``."""
+    contrast_limits: tuple[float, float] | None = None
+    """Black and full colour, in pixel values; None: find them in the pixels."""
+    visible: bool = True
+    """Whether the layer starts visible."""
+    blending: str = "additive"
+    """napari's blending mode."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """All layers to be made of an image, and what they share."""
+
+    layers: tuple[LayerPlan, ...]
+    """Bottom to top."""
+    axis_labels: tuple[str, ...]
+    """Spatial axes, napari's order."""
+    units: tuple[str, ...]
+    """A unit per axis."""
+    notes: tuple[str, ...]
+    """Sentences the user should see."""
+
+
+def is_rgb(image: ImageFacts, hints: DisplayHints, rgb: bool | None = None) -> bool:
+    """Tell whether an image becomes one colour layer instead of one per channel.
+
+    In this order: what the caller says, what the image's hints say, and else: uint8
+    with 3 or 4 channels.
+
+    Parameters
+    ----------
+    image : ImageFacts
+        The image.
+    hints : DisplayHints
+        Its hints.
+    rgb : bool, optional
+        The caller's wish.
+
+    Raises
+    ------
+    UnsupportedError
+        If the caller wants colour from an image that cannot be shown so.
+    """
+    can = (
+        image.has_channel_axis
+        and image.nchannels in (3, 4)
+        and image.dtype.name in _COLOUR_TYPES
+    )
+    if rgb and not can:
+        msg = (
+            f"An image of {image.nchannels} channels of {image.dtype} cannot be shown "
+            "as RGB; that takes 3 or 4 channels of uint8, uint16 or float32."
+        )
+        raise UnsupportedError(msg)
+    if rgb is not None:
+        return rgb
+    if hints.rgb is not None and (can or not hints.rgb):
+        return hints.rgb
+    return can and image.dtype == np.uint8
+
+
+def plan_layers(
+    image: ImageFacts,
+    hints: DisplayHints | None = None,
+    *,
+    name: str,
+    rgb: bool | None = None,
+) -> ImagePlan:
+    """Decide which layers an image becomes and how they look.
+
+    Parameters
+    ----------
+    image : ImageFacts
+        The image.
+    hints : DisplayHints, optional
+        Its stored hints.
+    name : str
+        Name of the image, for the layers.
+    rgb : bool, optional
+        Overrides the rule of `is_rgb`.
+
+    Returns
+    -------
+    ImagePlan
+        Complete but for contrast limits that have to be found in the pixels.
+
+    Raises
+    ------
+    UnsupportedError
+        If napari cannot show the pixel type, the number of axes, or the wish for RGB.
+    """
+    hints = hints or DisplayHints()
+    _check_displayable(image)
+    units, notes = display_units(image)
+    if is_rgb(image, hints, rgb):
+        shown = hints.channel(0).visible is not False
+        layers: tuple[LayerPlan, ...] = (
+            LayerPlan(name, None, True, visible=shown, blending="translucent"),
+        )
+    else:
+        layers, more = _plan_channels(image, hints, name)
+        notes += more
+    return ImagePlan(layers, display_axes(image), units, notes)
+
+
+def _check_displayable(image: ImageFacts) -> None:
+    """Refuse what napari cannot show."""
+    if image.dtype.kind not in "uif":
+        msg = (
+            f"The image's pixels are of type {image.dtype}; napari shows integers and "
+            "floats. Read it with MultiscaleImage instead."
+        )
+        raise UnsupportedError(msg)
+    n_spatial = len(image.coordinate_space.axes)
+    if n_spatial > _MAX_SPATIAL:
+        msg = (
+            f"The image has {n_spatial} spatial axes; napari is shown images of 1 to "
+            f"{_MAX_SPATIAL}. Read it with MultiscaleImage instead."
+        )
+        raise UnsupportedError(msg)
+
+
+def _plan_channels(
+    image: ImageFacts, hints: DisplayHints, name: str
+) -> tuple[tuple[LayerPlan, ...], tuple[str, ...]]:
+    """Plan a layer per channel."""
+    n = image.nchannels if image.has_channel_axis else 1
+    colormaps = default_colormaps(n)
+    layers = []
+    for index in range(n):
+        hint = hints.channel(index)
+        fallback = name if n == 1 else f"{name} channel {index}"
+        layers.append(
+            LayerPlan(
+                name=f"{name} {hint.name}" if hint.name else fallback,
+                channel=index if image.has_channel_axis else None,
+                rgb=False,
+                colormap=_usable_colormap(hint.colormap) or colormaps[index],
+                contrast_limits=hint.contrast_limits or _full_range(image.dtype),
+                visible=index < _MAX_VISIBLE if hint.visible is None else hint.visible,
+                blending="additive",
+            )
+        )
+    notes = []
+    if n > _MAX_VISIBLE and not any(c.visible is not None for c in hints.channels):
+        notes.append(
+            f"{name} has {n} channels; the first {_MAX_VISIBLE} are shown. Click the "
+            "eyes in the layer list for the others."
+        )
+    if unknown := sorted(
+        {c.colormap for c in hints.channels if c.colormap}
+        - {c.colormap for c in hints.channels if _usable_colormap(c.colormap)}
+    ):
+        notes.append(f"napari does not have the colormaps {', '.join(unknown)}.")
+    return tuple(layers), tuple(notes)
+
+
+def default_colormaps(n_channels: int) -> tuple[str, ...]:
+    """Return distinct colormaps for the channels of an image; gray for one alone."""
+    if n_channels == 1:
+        return ("gray",)
+    if n_channels == 2:
+        return ("magenta", "green")
+    if n_channels <= len(_COLORMAPS):
+        return _COLORMAPS[:n_channels]
+    return tuple(_hue_colormap(i / n_channels) for i in range(n_channels))
+
+
+def _hue_colormap(hue: float) -> str:
+    rgb = colorsys.hsv_to_rgb(hue, 1.0, 1.0)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
+
+
+def _usable_colormap(colormap: str | None) -> str | None:
+    """Return the colormap if napari can make it, else None."""
+    from napari.utils.colormaps import AVAILABLE_COLORMAPS
+
+    if colormap and (colormap.startswith("#") or colormap in AVAILABLE_COLORMAPS):
+        return colormap
+    return None
+
+
+def _full_range(dtype: np.dtype[Any]) -> tuple[float, float] | None:
+    return (0.0, 255.0) if dtype == np.uint8 else None
+
+
+def layer_tuple(
+    plan: ImagePlan,
+    layer: LayerPlan,
+    levels: Sequence[Any],
+    *,
+    metadata: dict[str, Any] | None = None,
+) -> LayerTuple:
+    """Return the tuple that napari makes a layer from.
+
+    Parameters
+    ----------
+    plan, layer : ImagePlan, LayerPlan
+        What was planned; the layer's contrast limits are found by now.
+    levels : sequence of array-likes
+        Finest first, axes in napari's order (and channels last for a colour layer).
+    metadata : dict, optional
+        For ``layer.metadata``.
+    """
+    arguments: dict[str, Any] = {
+        "name": layer.name,
+        "multiscale": True,
+        "rgb": layer.rgb,
+        "axis_labels": plan.axis_labels,
+        "units": plan.units,
+        "scale": (1.0,) * len(plan.axis_labels),
+        "translate": (origin_to_translate(0.0),) * len(plan.axis_labels),
+        "visible": layer.visible,
+        "blending": layer.blending,
+        "metadata": metadata or {},
+    }
+    if not layer.rgb:
+        arguments["colormap"] = layer.colormap
+        arguments["contrast_limits"] = layer.contrast_limits
+    return list(levels), arguments, "image"

@@ -1,0 +1,114 @@
+"""Sentences for the user: where they are shown, and when a question can be asked."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_LOGGER = logging.getLogger(__name__)
+
+Severity = Literal["info", "warning", "error"]
+
+
+def tell(message: str, severity: Severity = "info") -> None:
+    """Show a sentence as a napari notification; log it as well.
+
+    Safe from any thread, and while napari draws: in the window's thread it is shown
+    once control is back at the event loop.
+    """
+    level = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+    _LOGGER.log(level[severity], "%s", message)
+    _run_soon(lambda: _notify(message, severity))
+
+
+def _notify(message: str, severity: Severity) -> None:
+    from napari.utils import notifications
+
+    show = {
+        "info": notifications.show_info,
+        "warning": notifications.show_warning,
+        "error": notifications.show_error,
+    }
+    show[severity](message)
+
+
+def _run_soon(action: Callable[[], None]) -> None:
+    """Run something at the event loop's next turn; at once outside its thread."""
+    if not has_window() or not _is_window_thread():
+        action()
+        return
+    from qtpy.QtCore import QTimer
+
+    QTimer.singleShot(0, action)
+
+
+def has_window() -> bool:
+    """Tell whether a Qt application exists; never makes or imports one."""
+    widgets = sys.modules.get("qtpy.QtWidgets")
+    return widgets is not None and widgets.QApplication.instance() is not None
+
+
+def is_interactive() -> bool:
+    """Tell whether a person at the window waits for what this code does.
+
+    True within the event loop (drag and drop, menus) and in napari's own command
+    line; false in scripts, notebooks, tests, and other threads: these get exceptions.
+    """
+    if not has_window() or not _is_window_thread():
+        return False
+    return _loop_level() > 0 or _is_napari_command()
+
+
+def _is_window_thread() -> bool:
+    from qtpy.QtCore import QThread
+    from qtpy.QtWidgets import QApplication
+
+    return bool(QThread.currentThread() is QApplication.instance().thread())
+
+
+def _loop_level() -> int:
+    from qtpy.QtCore import QThread
+
+    return int(QThread.currentThread().loopLevel())
+
+
+def _is_napari_command() -> bool:
+    script = os.path.abspath(sys.argv[0]) if sys.argv and sys.argv[0] else ""
+    folder, name = os.path.split(script)
+    if name == "__main__.py":
+        return os.path.basename(folder) == "napari"
+    return os.path.splitext(name)[0] in ("napari", "napari-script")
+
+
+def ask_about_outside(uri: str, members: Mapping[str, str]) -> bool:
+    """Ask whether an image's members outside its folder may be opened.
+
+    Parameters
+    ----------
+    uri : str
+        The image.
+    members : mapping of str to str
+        Level keys and the addresses of their arrays.
+    """
+    from qtpy.QtWidgets import QApplication, QMessageBox
+
+    box = QMessageBox(QApplication.activeWindow())
+    box.setObjectName("msimage-outside")
+    box.setIcon(QMessageBox.Icon.Warning)
+    box.setWindowTitle("Levels outside the image")
+    box.setText(
+        f"The image {uri!r} keeps levels outside its own folder. Opening them reads "
+        "those places with your permissions."
+    )
+    lines = [f"{key}: {place}" for key, place in members.items()]
+    box.setInformativeText("\n".join(lines) + "\n\nOpen them?")
+    box.setStandardButtons(
+        QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No
+    )
+    box.setDefaultButton(QMessageBox.StandardButton.No)
+    return bool(box.exec() == QMessageBox.StandardButton.Yes)

@@ -1,0 +1,254 @@
+"""One TileDB group: its members and metadata, read at a time, committed at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import tiledb
+
+from ..errors import FormatError
+from ._context import is_local, storage_errors
+from ._header_check import check_headers
+from ._metadata import MetadataValue, Unreadable
+
+#: Everything this package is in the middle of writing carries this in its name.
+STAGING_MARK: Final = "__msimage_tmp_"
+_MAX_MEMBERS: Final = 256
+_FOLDERS: Final = ("__group", "__meta")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One entry of a group."""
+
+    name: str
+    """Name in the group."""
+    uri: str
+    """Absolute address."""
+    is_relative: bool
+    """Whether the address is stored relative to the group."""
+    is_array: bool = True
+    """Whether it is an array (not a group)."""
+    stored: str = ""
+    """What to store as its address, when it is added: relative text if relative."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupContents:
+    """Members (sorted by name) and metadata of a group at one time."""
+
+    members: dict[str, Member]
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChange:
+    """What one commit changes."""
+
+    add: tuple[Member, ...] = ()
+    """Members to add."""
+    remove: tuple[str, ...] = ()
+    """Names of members to remove."""
+    set_metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
+    """Metadata entries to write."""
+    drop_metadata: tuple[str, ...] = ()
+    """Metadata entries to remove."""
+
+    def __bool__(self) -> bool:
+        return bool(self.add or self.remove or self.set_metadata or self.drop_metadata)
+
+
+def load_group(uri: str, ctx: Any, timestamp_ms: int) -> GroupContents:
+    """Read a group as of ``[0, timestamp_ms]``.
+
+    A commit of another program is looked at again for up to 0.3 s before its files
+    are called damaged: TileDB writes them in place.
+
+    Raises
+    ------
+    SOMAError
+        One that says what is wrong; see `storage_errors`.
+    """
+    for pause in (0.1, 0.2, None):
+        try:
+            return _load_once(uri, ctx, timestamp_ms)
+        except FormatError:
+            if pause is None:
+                raise
+            time.sleep(pause)
+    raise AssertionError
+
+
+def _load_once(uri: str, ctx: Any, timestamp_ms: int) -> GroupContents:
+    with storage_errors("open the group", uri):
+        if is_local(uri):
+            check_headers(uri)
+        with tiledb.Group(uri, "r", _config(timestamp_ms), ctx) as group:
+            metadata = {}
+            for key in group.meta.keys():  # noqa: SIM118 - items() reads all values
+                try:
+                    metadata[key] = _plain(group.meta[key])
+                except tiledb.TileDBError as err:
+                    if "datatype not supported" not in str(err):
+                        raise
+                    metadata[key] = Unreadable()
+            if len(group) > _MAX_MEMBERS:
+                msg = (
+                    f"The group at {uri!r} has {len(group)} members; at most "
+                    f"{_MAX_MEMBERS} are read"
+                )
+                raise FormatError(msg)
+            members = [
+                Member(
+                    m.name,
+                    m.uri,
+                    bool(group.is_relative(m.name)),
+                    m.type is not tiledb.Group,
+                )
+                for m in group
+            ]
+    members.sort(key=lambda m: m.name.encode("utf-8", "surrogateescape"))
+    return GroupContents({m.name: m for m in members}, metadata)
+
+
+def create_group(uri: str, ctx: Any) -> None:
+    """Make an empty group."""
+    with storage_errors("create the group", uri):
+        tiledb.Group.create(uri, ctx)
+
+
+def commit(uri: str, change: GroupChange, ctx: Any, timestamp_ms: int) -> None:
+    """Write members and metadata entries of a group.
+
+    TileDB writes its two files in place, and a torn one locks everybody out of the
+    group. For a local group a commit is therefore made in a scratch copy, and the
+    finished files are renamed into place. What is announced exists at every moment:
+    members come before the metadata that names them, and go after it.
+
+    Parameters
+    ----------
+    uri : str
+        Normalized address of the group.
+    change : GroupChange
+        A name that is removed and added is replaced.
+    timestamp_ms : int
+        Timestamp of the new state.
+
+    Raises
+    ------
+    SOMAError
+        One that says what is wrong; see `storage_errors`.
+    """
+    replaced = tuple(m.name for m in change.add if m.name in change.remove)
+    first = GroupChange(change.add, replaced, change.set_metadata)
+    then = GroupChange(
+        remove=tuple(name for name in change.remove if name not in replaced),
+        drop_metadata=change.drop_metadata,
+    )
+    with storage_errors("change the image", uri):
+        for part, order in ((first, _FOLDERS), (then, _FOLDERS[::-1])):
+            if part and is_local(uri):
+                _commit_staged(uri, part, order, ctx, timestamp_ms)
+            elif part:
+                _commit_in_place(uri, part, order, ctx, timestamp_ms)
+
+
+def _commit_in_place(
+    uri: str, change: GroupChange, order: tuple[str, ...], ctx: Any, stamp: int
+) -> None:
+    sessions = {
+        "__group": GroupChange(change.add, change.remove),
+        "__meta": GroupChange(
+            set_metadata=change.set_metadata, drop_metadata=change.drop_metadata
+        ),
+    }
+    for folder in order:
+        if sessions[folder]:
+            _write(uri, sessions[folder], ctx, stamp)
+
+
+def _write(uri: str, change: GroupChange, ctx: Any, stamp: int) -> None:
+    with tiledb.Group(uri, "w", _config(stamp), ctx) as group:
+        for name in change.remove:
+            group.remove(name)
+        for member in change.add:
+            # without the type TileDB would look for the member beside the scratch copy
+            kind = tiledb.Array if member.is_array else tiledb.Group
+            group.add(member.stored, member.name, member.is_relative, kind)
+        for key, value in change.set_metadata.items():
+            group.meta[key] = value
+        for key in change.drop_metadata:
+            del group.meta[key]
+
+
+def _commit_staged(
+    path: str, change: GroupChange, order: tuple[str, ...], ctx: Any, stamp: int
+) -> None:
+    scratch = os.path.join(path, f"{STAGING_MARK}{uuid.uuid4().hex}")
+    try:
+        known = _copy_group_files(path, scratch)
+        _write(scratch, change, ctx, stamp)
+        for folder in order:
+            for name in sorted(set(os.listdir(os.path.join(scratch, folder))) - known):
+                _move_into_place(
+                    os.path.join(scratch, folder, name), os.path.join(path, folder)
+                )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _copy_group_files(path: str, scratch: str) -> set[str]:
+    known: set[str] = set()
+    os.mkdir(scratch)
+    shutil.copyfile(
+        os.path.join(path, "__tiledb_group.tdb"),
+        os.path.join(scratch, "__tiledb_group.tdb"),
+    )
+    for folder in _FOLDERS:
+        os.mkdir(os.path.join(scratch, folder))
+        os.makedirs(os.path.join(path, folder), exist_ok=True)  # git drops empty ones
+        for name in os.listdir(os.path.join(path, folder)):
+            known.add(name)
+            source = os.path.join(path, folder, name)
+            target = os.path.join(scratch, folder, name)
+            try:
+                os.link(source, target)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(source, target)
+    return known
+
+
+def _move_into_place(source: str, folder: str) -> None:
+    with open(source, "rb") as file:
+        os.fsync(file.fileno())
+    os.rename(source, os.path.join(folder, os.path.basename(source)))
+    sync_folder(folder)
+
+
+def sync_folder(path: str) -> None:
+    """Flush a folder's entries to disk, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _config(timestamp_ms: int) -> Any:
+    return tiledb.Config({"sm.group.timestamp_end": str(timestamp_ms)})
+
+
+def _plain(value: Any) -> Any:
+    """Return numpy scalars, and tuples of them, as plain Python values."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return value

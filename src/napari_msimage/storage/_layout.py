@@ -1,0 +1,171 @@
+"""How a level's array is laid out: tile extents and filters, chosen by measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import tiledb
+
+from ..errors import ArgumentError, ArgumentTypeError
+
+_MAX_TILE_BYTES: Final = 64 * 2**20
+#: Tile extents of the spatial axes, last stored axis last, by number of spatial axes.
+_SPATIAL_EXTENTS: Final = {1: (65536,), 2: (512, 512), 3: (8, 256, 256)}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Storage settings of one array, in data axis order."""
+
+    tile_extents: tuple[int, ...]
+    """Tile extent per stored axis."""
+    filters: Any
+    """TileDB filter list of the pixels."""
+    dim_filters: tuple[Any, ...]
+    """TileDB filter list per dimension (unused by dense arrays, but stored)."""
+    capacity: int = 100_000
+    """Cells per sparse tile (unused by dense arrays, but stored)."""
+
+
+def plan_layout(
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    channel_axis: int | None,
+    platform_config: Any = None,
+) -> Layout:
+    """Choose tile extents and filters for a level.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the level, data axis order.
+    dtype : numpy.dtype
+        Pixel type.
+    channel_axis : int or None
+        Position of the channel axis in `shape`.
+    platform_config : mapping or object, optional
+        ``{"tiledb": {"create": {"dims": {"soma_dim_0": {"tile": 64}}, "attrs":
+        {"soma_data": {"filters": [...]}}}}}`` as for tiledbsoma, the inner mapping, or
+        an object with ``dims`` and ``attrs``. Overrides the choices.
+
+    Raises
+    ------
+    ArgumentError
+        If the settings make no sense, or one tile would exceed 64 MiB.
+
+    Notes
+    -----
+    Tiles hold one channel, so that a single-channel layer reads one channel, and
+    512 x 512 pixels. LZ4 decodes twice as fast as Zstandard for 10 % more bytes; bit
+    shuffling makes it work for wider types (``benchmarks/README.md``).
+    """
+    options = _create_options(platform_config)
+    extents = _default_extents(shape, channel_axis)
+    dims = _entry(options, "dims") or {}
+    dim_filters = []
+    for i, size in enumerate(shape):
+        config = _entry(dims, f"soma_dim_{i}") or {}
+        tile = _entry(config, "tile")
+        if tile is not None:
+            extents[i] = _check_extent(tile, i)
+        elif extents[i] > size:
+            extents[i] = size
+        filters = _entry(config, "filters")
+        dim_filters.append(_filter_list(["ZstdFilter"] if filters is None else filters))
+    if (
+        nbytes := int(np.prod([int(e) for e in extents])) * dtype.itemsize
+    ) > _MAX_TILE_BYTES:
+        msg = (
+            f"Tile extents {tuple(extents)} make tiles of {nbytes / 2**20:.0f} MiB; at "
+            "most 64 MiB are allowed. Choose smaller extents in platform_config."
+        )
+        raise ArgumentError(msg)
+    attribute = _entry(_entry(options, "attrs") or {}, "soma_data") or {}
+    filters = _entry(attribute, "filters")
+    pixels = _default_filters(dtype) if filters is None else _filter_list(filters)
+    capacity = _entry(options, "capacity") or 100_000
+    return Layout(tuple(extents), pixels, tuple(dim_filters), int(capacity))
+
+
+def _default_extents(shape: Sequence[int], channel_axis: int | None) -> list[int]:
+    spatial = [i for i in range(len(shape)) if i != channel_axis]
+    chosen = _SPATIAL_EXTENTS.get(len(spatial), (256,) * len(spatial))
+    if len(spatial) > 3:
+        chosen = (1,) * (len(spatial) - 2) + (256, 256)
+    extents = [1] * len(shape)
+    for axis, extent in zip(spatial, chosen, strict=True):
+        extents[axis] = extent
+    return extents
+
+
+def _default_filters(dtype: np.dtype[Any]) -> Any:
+    if dtype.itemsize == 1:
+        return tiledb.FilterList([tiledb.LZ4Filter()])
+    return tiledb.FilterList([tiledb.BitShuffleFilter(), tiledb.LZ4Filter()])
+
+
+# platform_config ----------------------------------------------------------------
+
+
+def _create_options(platform_config: Any) -> Any:
+    if platform_config is None:
+        return {}
+    if isinstance(platform_config, Mapping):
+        if "tiledb" in platform_config:
+            return _create_options(platform_config["tiledb"])
+        if "create" in platform_config:
+            return _create_options(platform_config["create"])
+        return platform_config
+    if hasattr(platform_config, "dims") or hasattr(platform_config, "attrs"):
+        return platform_config
+    msg = (
+        "platform_config must be a mapping such as {'tiledb': {'create': {'dims': "
+        f"{{'soma_dim_0': {{'tile': 64}}}}}}}}, got {type(platform_config).__name__}"
+    )
+    raise ArgumentTypeError(msg)
+
+
+def _entry(settings: Any, name: str) -> Any:
+    if isinstance(settings, Mapping):
+        return settings.get(name)
+    return getattr(settings, name, None)
+
+
+def _check_extent(tile: Any, dimension: int) -> int:
+    if isinstance(tile, bool) or not isinstance(tile, int | np.integer) or tile < 1:
+        msg = f"The tile extent of soma_dim_{dimension} must be 1 or more, got {tile!r}"
+        raise ArgumentError(msg)
+    return int(tile)
+
+
+def _filter_list(filters: Any) -> Any:
+    if isinstance(filters, tiledb.FilterList):
+        return filters
+    return tiledb.FilterList([_filter(spec) for spec in filters])
+
+
+def _filter(spec: Any) -> Any:
+    if isinstance(spec, tiledb.Filter):
+        return spec
+    arguments: dict[str, Any] = {}
+    name = spec
+    if isinstance(spec, Mapping):
+        arguments = dict(spec)
+        name = arguments.pop("_type", None)
+    kind = getattr(tiledb, str(name), None)
+    if not (isinstance(kind, type) and issubclass(kind, tiledb.Filter)):
+        msg = (
+            f"Unknown filter {spec!r} in platform_config; expected a name such as "
+            "'ZstdFilter' or {'_type': 'ZstdFilter', 'level': 3}"
+        )
+        raise ArgumentError(msg)
+    if name == "ZstdFilter":
+        arguments.setdefault("level", 3)
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError) as err:
+        msg = f"Filter {spec!r} in platform_config cannot be made: {err}"
+        raise ArgumentError(msg) from err

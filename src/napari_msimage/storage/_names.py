@@ -1,0 +1,65 @@
+"""Level keys, and the directory names made from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import quote
+
+from ..errors import ArgumentError, ArgumentTypeError
+
+#: What tiledbsoma 2.3 leaves unescaped in directory names, besides letters and digits.
+_UNESCAPED: Final = "-_.()^!@+={}~'"
+_MAX_KEY_BYTES: Final = 100
+_MAX_NAME: Final = 200
+
+
+def check_level_key(key: Any) -> str:
+    """Return the level key if it can name a level.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is not a str.
+    ArgumentError
+        If it is ``''``, ``'.'``, ``'..'``, starts with ``'__'`` (TileDB's own names),
+        holds a NUL character or takes more than 100 bytes in UTF-8.
+    """
+    if not isinstance(key, str):
+        msg = f"A level key must be a str, got {type(key).__name__}: {key!r}"
+        raise ArgumentTypeError(msg)
+    reason = ""
+    if key in ("", ".", ".."):
+        reason = "it would be the image's own folder or its parent"
+    elif key.startswith("__"):
+        reason = "names starting with '__' belong to TileDB"
+    elif "\0" in key:
+        reason = "it holds a NUL character"
+    elif len(key.encode("utf-8", "surrogatepass")) > _MAX_KEY_BYTES:
+        reason = f"it is longer than {_MAX_KEY_BYTES} bytes"
+    elif not key.isprintable() and any(0xD800 <= ord(c) <= 0xDFFF for c in key):
+        reason = "it is not valid Unicode text"
+    if reason:
+        msg = (
+            f"Cannot use {key!r} as a level key: {reason}. Choose another, such as "
+            "'level1'."
+        )
+        raise ArgumentError(msg)
+    return key
+
+
+def directory_name(key: str, is_taken: Callable[[str], bool]) -> str:
+    """Return the directory for a new level inside its image's folder.
+
+    Percent-encoded as tiledbsoma does it. A directory that is taken, by a level
+    deleted before or a leftover, is kept as it is: its history stays readable. A
+    comma and a number then make the name unique, and no key can encode to a comma.
+    """
+    name = quote(key, safe=_UNESCAPED)
+    if len(name) > _MAX_NAME:
+        name = f"{name[:120]},{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    candidate, number = name, 2
+    while is_taken(candidate):
+        candidate, number = f"{name},{number}", number + 1
+    return candidate

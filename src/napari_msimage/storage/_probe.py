@@ -1,0 +1,112 @@
+"""What is at a URI: cheap, and without an error for what is not ours."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+import tiledb
+
+from ..errors import DoesNotExistError, FormatError, SOMAError
+from ._context import (
+    SOMATileDBContext,
+    check_context,
+    is_local,
+    normalize_uri,
+    now_ms,
+    storage_errors,
+)
+from ._group import load_group
+from ._metadata import OBJECT_TYPE
+
+Kind = Literal["missing", "file", "folder", "array", "group"]
+
+
+def kind_of(uri: str, ctx: Any) -> Kind:
+    """Tell what is stored at a normalized URI, without opening it.
+
+    Raises
+    ------
+    SOMAError
+        If it cannot be looked at: no permission, no answer.
+    """
+    with storage_errors("look at the object", uri):
+        if is_local(uri):
+            os.scandir(uri).close() if os.path.isdir(uri) else None
+            if os.path.isfile(os.path.join(uri, "__tiledb_group.tdb")):
+                return "group"
+            if os.path.isdir(os.path.join(uri, "__schema")):
+                return "array"
+            if os.path.isdir(uri):
+                return "folder"
+            return "file" if os.path.lexists(uri) else "missing"
+        if uri.startswith(("s3://", "gcs://", "gs://", "azure://")):
+            # releases the interpreter lock, unlike object_type: a dead end point
+            # must not freeze the window
+            files = tiledb.VFS(ctx=ctx).ls(uri)
+            if not files:
+                return "missing"
+        found = tiledb.object_type(uri, ctx)
+    return found if found in ("array", "group") else "missing"
+
+
+def require_group(uri: str, ctx: Any) -> None:
+    """Check that a TileDB group is at a normalized URI.
+
+    Raises
+    ------
+    DoesNotExistError
+        If there is something else, or nothing; the message says which.
+    """
+    kind = kind_of(uri, ctx)
+    if kind == "group":
+        return
+    reasons = {
+        "missing": f"Nothing is stored at {uri!r}. Check the spelling of the address.",
+        "file": f"{uri!r} is a file. A SOMA image is a folder; choose the folder.",
+        "folder": (
+            f"The folder {uri!r} is not a TileDB store. Choose the folder of the image "
+            "itself (it holds a file named '__tiledb_group.tdb')."
+        ),
+        "array": (
+            f"{uri!r} is a TileDB array, not an image. It may be one level; choose the "
+            "folder of the image around it."
+        ),
+    }
+    raise DoesNotExistError(reasons[kind])
+
+
+def probe(uri: str, context: SOMATileDBContext | None = None) -> str | None:
+    """Tell what kind of TileDB object is at a URI.
+
+    Never raises.
+
+    Returns
+    -------
+    str or None
+        A SOMA type such as ``"SOMAMultiscaleImage"``; ``"group"`` or ``"array"`` for
+        a TileDB object that does not say; None for anything else.
+    """
+    try:
+        address = normalize_uri(uri)
+        ctx = check_context(context).tiledb_ctx(address)
+        kind = kind_of(address, ctx)
+        if kind not in ("group", "array"):
+            return None
+        if kind == "group":
+            found = load_group(address, ctx, now_ms()).metadata.get(OBJECT_TYPE)
+        else:
+            with storage_errors("open the array", address):
+                found = _array_type(address, ctx)
+    except FormatError:
+        return "group"
+    except (SOMAError, TypeError, AttributeError):
+        return None
+    if isinstance(found, bytes):
+        found = found.decode("utf-8", "replace")
+    return found if isinstance(found, str) and found else kind
+
+
+def _array_type(uri: str, ctx: Any) -> Any:
+    with tiledb.open(uri, "r", ctx=ctx) as array:
+        return array.meta[OBJECT_TYPE] if OBJECT_TYPE in array.meta else None
