@@ -1,21 +1,23 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-pytest.register_assert_rewrite(
-    *(
-        f"{__package__}.{name}"
-        for name in ("store_suite", "suite_create", "suite_levels", "suite_mapping",
-                     "suite_metadata", "suite_timestamps", "suite_regions", "suite_arrays")
-    )
-)
 
 from .oracle import Oracle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# The asserts of the suites explain themselves like those of test modules.
+pytest.register_assert_rewrite(
+    *(
+        f"{__package__}.{path.stem}"
+        for pattern in ("suite_*.py", "improved_*.py", "store_suite.py")
+        for path in sorted(Path(__file__).parent.glob(pattern))
+    )
+)
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,11 @@ def metadata_facts(metadata: Any) -> dict[str, Any]:
     """All entries; the coordinate space parsed, since its spelling may differ."""
     facts = {key: metadata[key] for key in sorted(metadata)}
     space = facts.get("soma_coordinate_space")
-    return facts if space is None else {**facts, "soma_coordinate_space": json.loads(space)}
+    return (
+        facts
+        if space is None
+        else {**facts, "soma_coordinate_space": json.loads(space)}
+    )
 
 
 def image_facts(image: Any, *, pixels: bool = True) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import uuid
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -17,7 +16,8 @@ import napari_msimage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    import numpy as np
 
     from .cases import ImageCase
     from .oracle import Oracle
@@ -77,7 +77,9 @@ class StoreSuite:
         pairs = [(axis, None) if isinstance(axis, str) else axis for axis in axes]
         return self.soma.CoordinateSpace([self.soma.Axis(*pair) for pair in pairs])
 
-    def write_case(self, case: ImageCase, uri: str | None = None, **options: Any) -> str:
+    def write_case(
+        self, case: ImageCase, uri: str | None = None, **options: Any
+    ) -> str:
         """Write the image of a case and close it; return its URI."""
         return write_case(self.soma, case, uri or self.uri, **options)
 
@@ -97,10 +99,14 @@ class StoreSuite:
 
     @contextlib.contextmanager
     def raises(self, kind: Any, *, match: str) -> Iterator[None]:
-        """Expect a built-in error, or "SOMAError"; in ours also with a message."""
+        """Expect an error, given by its built-in or "SOMAError".
+
+        Ours must be a SOMAError as well, with a message that matches (any case).
+        """
         if kind == "SOMAError":
             kind = self.soma.SOMAError
-        with pytest.raises(kind, match=match if self.is_ours else None) as info:
+        pattern = f"(?i){match}" if self.is_ours else None
+        with pytest.raises(kind, match=pattern) as info:
             yield
         if self.is_ours:
             assert isinstance(info.value, napari_msimage.SOMAError)
@@ -123,8 +129,8 @@ class LocalStore(StoreSuite):
     """Ours, in a local folder."""
 
     @pytest.fixture
-    def place(self, tmp_path: Path) -> tuple[Any, str]:
-        return napari_msimage, str(tmp_path / "stores" / "image.soma")
+    def place(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str]:
+        return napari_msimage, fresh_path(tmp_path_factory)
 
 
 class MemoryStore(StoreSuite):
@@ -134,7 +140,7 @@ class MemoryStore(StoreSuite):
 
     @pytest.fixture
     def place(self) -> tuple[Any, str]:
-        return napari_msimage, f"mem://{uuid.uuid4().hex}/image.soma"
+        return napari_msimage, f"mem://{uuid.uuid4().hex}/pyramid.soma"
 
 
 class UpstreamStore(StoreSuite):
@@ -143,8 +149,15 @@ class UpstreamStore(StoreSuite):
     is_ours = False
 
     @pytest.fixture
-    def place(self, tmp_path: Path, oracle: Oracle) -> tuple[Any, str]:
-        return oracle, str(tmp_path / "stores" / "image.soma")
+    def place(
+        self, tmp_path_factory: pytest.TempPathFactory, oracle: Oracle
+    ) -> tuple[Any, str]:
+        return oracle, fresh_path(tmp_path_factory)
+
+
+def fresh_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A free path; without the name of the test, which messages should not match."""
+    return str(tmp_path_factory.mktemp("t") / "stores" / "pyramid.soma")
 
 
 def full(ndim: int) -> tuple[slice, ...]:
@@ -199,7 +212,10 @@ def tree_facts(root: str) -> dict[str, str]:
     facts = {}
     for folder, names, files in os.walk(root):
         facts.update(
-            {os.path.relpath(os.path.join(folder, name), root): "folder" for name in names}
+            {
+                os.path.relpath(os.path.join(folder, name), root): "folder"
+                for name in names
+            }
         )
         for name in files:
             path = os.path.join(folder, name)

@@ -66,9 +66,11 @@ class CreateSuite(StoreSuite):
         assert space_facts(image.coordinate_space) == list(case.axes)
         assert image.data_axis_order == case.data_axes
         assert image.has_channel_axis is case.has_channel
-        channels = image.level_shape(0)[case.data_axes.index(CHANNEL)] if (
-            case.has_channel
-        ) else 1
+        channels = (
+            image.level_shape(0)[case.data_axes.index(CHANNEL)]
+            if (case.has_channel)
+            else 1
+        )
         assert image.nchannels == channels
         assert image.level_count == len(case.levels)
 
@@ -126,13 +128,16 @@ class CreateSuite(StoreSuite):
     @pytest.mark.parametrize("names", [("x", "x"), ("soma_x", "y")], ids=str)
     def test_axis_names_that_clash_are_refused(self, names):
         # Upstream raises ValueError or SOMAError, depending on how they are given.
-        with self.unchanged(), self.raises((self.soma.SOMAError, ValueError), match="ax"):
+        with (
+            self.unchanged(),
+            self.raises((self.soma.SOMAError, ValueError), match="ax"),
+        ):
             self.create(coordinate_space=names)
 
     def test_existing_image_is_not_overwritten(self):
         self.create().close()
         kind = self.soma.AlreadyExistsError
-        with self.unchanged(), self.raises(kind, match="exist"):
+        with self.unchanged(), self.raises(kind, match="already"):
             self.create()
 
     def test_uri_is_what_was_passed_in(self):
@@ -153,7 +158,7 @@ class CreateSuite(StoreSuite):
         image.close()
         image = self.open()
         assert list(image) == ["top"]
-        assert image.level_uri("top").endswith("/image.soma/folder")
+        assert image.level_uri("top").endswith("/pyramid.soma/folder")
 
     @pytest.mark.parametrize("uri", [None, 3], ids=repr)
     def test_uri_must_be_text(self, uri):
@@ -168,7 +173,7 @@ class CreateSuite(StoreSuite):
             self.open(mode)
 
     def test_missing_image_does_not_exist(self):
-        with self.raises(self.soma.DoesNotExistError, match="image"):
+        with self.raises(self.soma.DoesNotExistError, match="nothing"):
             self.open()
 
     def test_array_is_not_an_image(self):
@@ -178,7 +183,7 @@ class CreateSuite(StoreSuite):
 
     def test_an_image_is_not_an_array(self):
         self.create().close()
-        with self.raises("SOMAError", match="image"):
+        with self.raises("SOMAError", match="group"):
             self.soma.DenseNDArray.open(self.uri)
 
     def test_direct_construction_is_refused(self):
@@ -242,7 +247,7 @@ class LocalFolderSuite(StoreSuite):
             "file": f"file://{self.uri}",
             "slash": f"{self.uri}/",
             "relative": os.path.relpath(self.uri),
-            "dots": f"{folder}/../{os.path.basename(folder)}/image.soma",
+            "dots": f"{folder}/../{os.path.basename(folder)}/pyramid.soma",
         }[spelling]
         image = self.open(uri=uri)
         assert image.level_shape(0) == (10, 20)

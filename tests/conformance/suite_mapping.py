@@ -16,7 +16,9 @@ PIXELS = np.arange(200, dtype=np.uint8).reshape(10, 20)
 class MappingSuite(StoreSuite):
     @pytest.fixture(autouse=True)
     def _pyramid(self, _store):
-        self.write_levels(("level0", PIXELS), ("b", PIXELS[::2, ::2]), ("a", PIXELS[:3, :3]))
+        self.write_levels(
+            ("level0", PIXELS), ("b", PIXELS[::2, ::2]), ("a", PIXELS[:3, :3])
+        )
 
     @pytest.mark.parametrize("mode", MODES)
     def test_keys_length_and_membership(self, mode):
@@ -195,6 +197,13 @@ class MappingSuite(StoreSuite):
         assert image.mode == "r"
         assert "new" in image
         assert image["new"].mode == "r"
+
+    def test_closed_image_can_be_reopened(self):
+        image = self.open()
+        image.close()
+        image.reopen("r")
+        assert not image.closed
+        np.testing.assert_array_equal(np.asarray(image["level0"].read()), PIXELS)
 
     def test_reopening_saves_what_was_changed(self):
         image = self.open("w")

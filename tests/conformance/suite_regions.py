@@ -81,7 +81,9 @@ class RegionsSuite(StoreSuite):
         with self.raises(ValueError, match="region"):
             image.read_spatial_region(0, region)
 
-    @pytest.mark.parametrize("kind", [list, np.array, tuple], ids=["list", "array", "tuple"])
+    @pytest.mark.parametrize(
+        "kind", [list, np.array, tuple], ids=["list", "array", "tuple"]
+    )
     def test_region_is_any_sequence_of_four(self, image, kind):
         read = image.read_spatial_region(0, kind((2, 3, 4, 5)))
         assert read.data.shape == (3, 3)
@@ -103,7 +105,7 @@ class RegionsSuite(StoreSuite):
 
     @pytest.mark.parametrize("wkt", ["POINT EMPTY", "POINT Z (1 2 3)"])
     def test_geometry_without_a_plane_box_is_refused(self, image, wkt):
-        with self.raises(ValueError, match="region"):
+        with self.raises(ValueError, match="geometry"):
             image.read_spatial_region(0, shapely.from_wkt(wkt))
 
     @pytest.mark.parametrize(
@@ -257,7 +259,7 @@ class ChannelsSuite(StoreSuite):
         ids=str,
     )
     def test_channels_that_are_none_are_refused(self, image, channels, kind):
-        with self.raises(kind, match="channel"):
+        with self.raises(kind, match="channel|dimension 0"):
             image.read_spatial_region(0, channel_coords=channels)
 
     def test_channels_without_channel_axis_are_refused(self):

@@ -38,7 +38,7 @@ class AxisMean:
         return first, last
 
     def touched(self, start: int, stop: int) -> tuple[int, int]:
-        """Return the coarser pixels ``[first, last)`` that ``[start, stop)`` touches."""
+        """Return the coarser pixels ``[first, last)`` touched by ``[start, stop)``."""
         first = start * self.n_out // self.n_in
         last = -(-stop * self.n_out // self.n_in)
         return first, last
@@ -109,7 +109,7 @@ class AxisMean:
     def _even_sum(
         self, pixels: npt.NDArray[Any], axis: int, dtype: npt.DTypeLike
     ) -> npt.NDArray[Any]:
-        """Sum runs of equal length; the same as the general way, several times faster."""
+        """Sum runs of equal length; equals the general way, several times faster."""
         factor = self.n_in // self.n_out
         sums = _strided(pixels, axis, 0, factor).astype(dtype)
         for step in range(1, factor):
@@ -170,7 +170,8 @@ def to_mean(
     mean = sums / sums.dtype.type(area)
     if dtype.kind in "ui":
         np.floor(mean + 0.5, out=mean)
-    return mean.astype(dtype)
+    rounded: npt.NDArray[Any] = mean.astype(dtype)
+    return rounded
 
 
 def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

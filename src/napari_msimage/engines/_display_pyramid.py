@@ -9,6 +9,7 @@ is finer, as exact area means.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from typing import TYPE_CHECKING, Final
 
@@ -131,7 +132,7 @@ def _check_shapes(shapes: list[tuple[int, ...]], rgb: bool) -> None:
     if not shapes:
         msg = "there are no levels to display; at least one is needed"
         raise ArgumentError(msg)
-    for finer, coarser in zip(shapes, shapes[1:], strict=False):
+    for finer, coarser in itertools.pairwise(shapes):
         is_ordered = len(finer) == len(coarser) and all(
             c <= f for c, f in zip(coarser, finer, strict=True)
         )

@@ -6,20 +6,18 @@ import contextlib
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..coordinates import CoordinateSpace
 from ..errors import ArgumentError, ArgumentTypeError, StorageError
 from ..storage import (
-    DenseNDArray,
+    CHANNEL_AXIS,
     LevelArray,
     MultiscaleImage,
-    check_level_key,
     is_local,
     normalize_uri,
-    to_dtype,
 )
 from ._blocks import plan_blocks
 from ._progress import Progress
@@ -28,9 +26,7 @@ from ._staging import staged_folder
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from ..storage import SOMATileDBContext
-
-_CHANNEL: Final = "soma_channel"
+    from ..storage import DenseNDArray, SOMATileDBContext
 
 
 class PixelSource(Protocol):
@@ -170,20 +166,18 @@ def plan_image_write(
     if len(keys) != len(levels) or len(set(keys)) != len(keys):
         msg = f"Expected {len(levels)} different level keys, got {keys!r}"
         raise ArgumentError(msg)
-    for key in keys:
-        check_level_key(key)
     shapes = [
         _source_shape(key, level) for key, level in zip(keys, levels, strict=True)
     ]
-    dtype = to_dtype(levels[0].dtype)
+    dtype = np.dtype(levels[0].dtype).newbyteorder("=")
     if dtype.kind == "M":
         msg = f"Cannot write {dtype} pixels; convert them to int64 first."
         raise ArgumentTypeError(msg)
     for key, level in zip(keys, levels, strict=True):
-        if to_dtype(level.dtype) != dtype:
+        if np.dtype(level.dtype).newbyteorder("=") != dtype:
             msg = (
-                f"Level {key!r} has dtype {level.dtype}, level {keys[0]!r} has {dtype}; "
-                "all levels must share one dtype."
+                f"Level {key!r} has dtype {level.dtype}, level {keys[0]!r} has "
+                f"{dtype}. All levels must share one dtype."
             )
             raise ArgumentTypeError(msg)
     _check_shapes(keys, shapes, order)
@@ -193,7 +187,10 @@ def plan_image_write(
 def _axis_order(
     space: CoordinateSpace, order: Sequence[str] | None, has_channel_axis: bool
 ) -> tuple[str, ...]:
-    names = (*((_CHANNEL,) if has_channel_axis else ()), *reversed(space.axis_names))
+    names = (
+        *((CHANNEL_AXIS,) if has_channel_axis else ()),
+        *reversed(space.axis_names),
+    )
     if order is None:
         return names
     if isinstance(order, str) or sorted(order) != sorted(names):
@@ -224,7 +221,7 @@ def _check_shapes(
                 f"least 1 for the axes {axes}."
             )
             raise ArgumentError(msg)
-    channel = order.index(_CHANNEL) if _CHANNEL in order else None
+    channel = order.index(CHANNEL_AXIS) if CHANNEL_AXIS in order else None
     finer_levels = zip(keys, shapes, strict=True)
     for (finer_key, finer), (key, shape) in pairwise(finer_levels):
         if channel is not None and finer[channel] != shape[channel]:
@@ -259,27 +256,27 @@ def _write(
         level_key=plan.keys[0],
         coordinate_space=plan.coordinate_space,
         data_axis_order=plan.data_axis_order,
-        has_channel_axis=_CHANNEL in plan.data_axis_order,
+        has_channel_axis=CHANNEL_AXIS in plan.data_axis_order,
         platform_config=platform_config,
         context=context,
     ) as image:
         image.metadata.update(metadata or {})
-        for index, (key, level) in enumerate(zip(plan.keys, levels, strict=True)):
-            if index == 0:
-                array = image[key]
-            else:
-                array = image.add_new_level(
-                    key, shape=plan.shapes[index], platform_config=platform_config
-                )
-            for nbytes in _write_level(array, key, level, plan):
+        # All levels first: what is wrong with a key shows before pixels are moved.
+        arrays = [image[plan.keys[0]]]
+        for key, shape in zip(plan.keys[1:], plan.shapes[1:], strict=True):
+            arrays.append(
+                image.add_new_level(key, shape=shape, platform_config=platform_config)
+            )
+        for index, (array, level) in enumerate(zip(arrays, levels, strict=True)):
+            for nbytes in _write_level(array, level, index, plan):
                 done += nbytes
                 yield Progress(done, plan.nbytes)
 
 
 def _write_level(
-    array: DenseNDArray, key: str, level: PixelSource, plan: ImageWritePlan
+    array: DenseNDArray, level: PixelSource, index: int, plan: ImageWritePlan
 ) -> Iterator[int]:
-    shape = plan.shapes[plan.keys.index(key)]
+    key, shape = plan.keys[index], plan.shapes[index]
     for box in plan_blocks(shape, array.schema.tile_extents, plan.dtype.itemsize):
         part = level[box]
         if isinstance(part, LevelArray):
@@ -310,9 +307,8 @@ def _verify(
                 f"{image.dtype}; expected {plan.shapes} of {plan.dtype}."
             )
             raise StorageError(msg)
-        for key in plan.keys:
+        for key, shape in zip(plan.keys, plan.shapes, strict=True):
             domain = image[key].non_empty_domain()
-            shape = plan.shapes[plan.keys.index(key)]
             if domain != tuple((0, size - 1) for size in shape):
                 msg = (
                     f"Level {key!r} just written at {target!r} is incomplete: pixels "

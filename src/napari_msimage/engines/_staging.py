@@ -11,13 +11,19 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from ..errors import AlreadyExistsError, DoesNotExistError, StorageError
-from ..storage import storage_errors
+from ..errors import (
+    AccessError,
+    AlreadyExistsError,
+    DoesNotExistError,
+    SOMAError,
+    StorageError,
+)
+from ..storage import STAGING_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MARK: Final = ".__msimage_tmp_"
+_MARK: Final = f".{STAGING_MARK}"
 _ABANDONED_AFTER_S: Final = 24 * 3600.0
 #: Room for file names, metadata and tiles that do not compress.
 _SPACE_MARGIN: Final = 1.1
@@ -53,7 +59,7 @@ def staged_folder(destination: str, nbytes: int) -> Iterator[str]:
         If the disk has too little space.
     """
     parent = os.path.dirname(destination)
-    with storage_errors("prepare the folder", destination):
+    with _system_errors(destination):
         if os.path.lexists(destination):
             raise _already_exists(destination)
         if not os.path.isdir(parent):
@@ -67,11 +73,23 @@ def staged_folder(destination: str, nbytes: int) -> Iterator[str]:
     staging = f"{destination}{_MARK}{_host()}_{os.getpid()}_{uuid.uuid4().hex[:12]}"
     try:
         yield staging
-        with storage_errors("finish the folder", destination):
+        with _system_errors(destination):
             _move_into_place(staging, destination)
     finally:
         # After success there is nothing left at this path.
         shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _system_errors(destination: str) -> Iterator[None]:
+    try:
+        yield
+    except SOMAError:
+        raise
+    except OSError as err:
+        kind = AccessError if isinstance(err, PermissionError) else StorageError
+        msg = f"Cannot write {destination!r}: {err}"
+        raise kind(msg) from err
 
 
 def _move_into_place(staging: str, destination: str) -> None:

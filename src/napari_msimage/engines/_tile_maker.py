@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
     #: Does a piece of work; asks its argument now and then whether to stop.
     Work: TypeAlias = "Callable[[Callable[[], bool]], object]"
-
-#: Without work for this long, the thread ends.
-_LINGER_S: Final = 0.5
 
 
 class Job(NamedTuple):
@@ -113,7 +110,7 @@ class TileMaker:
 
     def _take(self) -> Job | None:
         """Return the next job, or None when the thread should end; holds the lock."""
-        if not self._change.wait_for(lambda: bool(self._waiting), _LINGER_S):
+        if not self._waiting:
             self._thread = None
             return None
         name = next(reversed(self._waiting))
@@ -128,10 +125,16 @@ class TileMaker:
         while True:
             with self._lock:
                 job = self._take()
+                self._change.notify_all()
             if job is None:
                 return
             try:
                 job.work(self._is_stopped)
+            except BaseException:
+                with self._lock:  # a bug: end this thread, the next request starts one
+                    self._waiting.clear()
+                    self._thread = None
+                raise
             finally:
                 with self._lock:
                     self._running = None
@@ -147,7 +150,3 @@ _process_maker = TileMaker()
 def tile_maker() -> TileMaker:
     """Return the maker that all images of this process share."""
     return _process_maker
-
-
-def _unused(_: Any) -> None:
-    """Keep the alias importable for documentation."""

@@ -26,7 +26,9 @@ def window_shape(window: Window) -> tuple[int, ...]:
     return tuple(stop - start for start, stop in window)
 
 
-def window_slices(window: Window, origin: Sequence[int] | None = None) -> tuple[slice, ...]:
+def window_slices(
+    window: Window, origin: Sequence[int] | None = None
+) -> tuple[slice, ...]:
     """Return the slices of a window, relative to an origin if one is given."""
     offsets = origin or (0,) * len(window)
     return tuple(
@@ -40,7 +42,9 @@ def origin_of(window: Window) -> tuple[int, ...]:
     return tuple(start for start, _ in window)
 
 
-def align_window(window: Window, extents: Sequence[int], shape: Sequence[int]) -> Window:
+def align_window(
+    window: Window, extents: Sequence[int], shape: Sequence[int]
+) -> Window:
     """Return the window grown to whole tiles."""
     return tuple(
         (start // extent * extent, min(-(-stop // extent) * extent, size))
@@ -76,9 +80,7 @@ def split_window(
     if cost(window) <= max_cost or max(lengths) <= 1:
         yield window
         return
-    halves = {
-        axis: _halve(window, axis) for axis, n in enumerate(lengths) if n > 1
-    }
+    halves = {axis: _halve(window, axis) for axis, n in enumerate(lengths) if n > 1}
     axis = min(halves, key=lambda a: cost(halves[a][0]))
     for half in halves[axis]:
         yield from split_window(half, cost, max_cost)

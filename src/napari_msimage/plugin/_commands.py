@@ -151,26 +151,16 @@ def show_image_as(viewer: Any, layer: Any, *, rgb: bool) -> list[Any]:
     SOMAError
         If the layer is not of a SOMA image, or the image cannot be opened or shown so.
     """
-    from ..errors import ArgumentError
-    from ._open import read_layers, request_of
+    from ._open import read_layers
 
-    found = request_of(layer) if layer is not None else None
-    if found is None:
-        msg = "Select a layer of a SOMA image first; this one was not opened as such."
-        raise ArgumentError(msg)
-    image_id, request = found
-    old = [
-        other for other in viewer.layers if (request_of(other) or ("",))[0] == image_id
-    ]
+    request, old = _image_of(viewer, layer)
     if all(bool(other.rgb) == rgb for other in old):
         return old
     new = read_layers(dataclasses.replace(request, rgb=rgb))
     return _replace_layers(viewer, old, new)
 
 
-def _replace_layers(
-    viewer: Any, old: list[Any], new: list[LayerTuple]
-) -> list[Any]:
+def _replace_layers(viewer: Any, old: list[Any], new: list[LayerTuple]) -> list[Any]:
     """Put new layers where the old ones are, keeping the camera."""
     from ._open import add_layers
 
@@ -205,9 +195,21 @@ def store_display_settings(viewer: Any, layer: Any) -> str:
     SOMAError
         If the layer is not of a SOMA image, or the image cannot be written to.
     """
-    from ..errors import ArgumentError
-    from ._hints import write_hints
+    from ..storage import MultiscaleImage
+    from ._hints import HINTS_KEY, hints_to_json
     from ._layers import layers_to_hints
+    from ._open import hints_of
+
+    request, layers = _image_of(viewer, layer)
+    with MultiscaleImage.open(request.uri, "w", context=request.context) as image:
+        hints = layers_to_hints(layers, hints_of(image)[0], image.nchannels)
+        image.metadata[HINTS_KEY] = hints_to_json(hints)
+    return request.uri
+
+
+def _image_of(viewer: Any, layer: Any) -> tuple[OpenRequest, list[Any]]:
+    """Return how a layer's image was opened, and its layers that are still there."""
+    from ..errors import ArgumentError
     from ._open import request_of
 
     found = request_of(layer) if layer is not None else None
@@ -215,11 +217,8 @@ def store_display_settings(viewer: Any, layer: Any) -> str:
         msg = "Select a layer of a SOMA image first; this one was not opened as such."
         raise ArgumentError(msg)
     image_id, request = found
-    layers = [
-        other for other in viewer.layers if (request_of(other) or ("",))[0] == image_id
-    ]
-    write_hints(request.uri, layers_to_hints(layers), context=request.context)
-    return request.uri
+    same = [o for o in viewer.layers if (request_of(o) or ("",))[0] == image_id]
+    return request, same
 
 
 def _viewer_or_tell() -> Any:

@@ -55,7 +55,8 @@ def _sample(level: Any) -> npt.NDArray[Any]:
     for size in shape:
         n_cells *= int(size)
     if n_cells <= _MAX_CELLS:
-        return np.asarray(level).ravel()
+        cells: npt.NDArray[Any] = np.asarray(level)
+        return cells.ravel()
     windows = [_windows(int(size), len(shape)) for size in shape]
     return np.concatenate(
         [np.asarray(level[box]).ravel() for box in itertools.product(*windows)]

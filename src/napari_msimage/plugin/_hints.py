@@ -196,9 +196,14 @@ def make_hints(
     ArgumentError
         If a value is not allowed.
     """
+    records = [dict(channel) for channel in channels]
+    known = set(ChannelHints.model_fields)
+    if odd := sorted(set().union(*records) - known):
+        msg = f"Display hints of a channel are {sorted(known)}, got {odd[0]!r} too."
+        raise ArgumentError(msg)
     try:
         return DisplayHints(
-            rgb=rgb, channels=tuple(ChannelHints(**dict(c)) for c in channels)
+            rgb=rgb, channels=tuple(ChannelHints(**record) for record in records)
         )
     except ValidationError as err:
         raise ArgumentError(f"Bad display hints: {_first_problem(err)}.") from err

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import numpy as np
 
 from ..errors import UnsupportedError
-from ._hints import DisplayHints
+from ._hints import ChannelHints, DisplayHints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ LAYER_METADATA_KEY: Final = "napari_msimage"
 _COLORMAPS: Final = ("cyan", "magenta", "yellow", "blue", "green", "red")
 #: Without hints, channels after these start hidden: each shown one costs a read.
 _MAX_VISIBLE: Final = 8
+_UNIT_WORD: Final = re.compile(r"[^\W\d_]+(_[^\W\d_]+)*")
 _PIXEL_WORDS: Final = {"pixel", "pixels", "px", "pix"}
 _MAX_SPATIAL: Final = 3
 #: Pixel types that napari's colour textures take.
@@ -135,14 +137,18 @@ def _known_unit(text: str) -> str | None:
     """Return the name of a length or time for napari, or None."""
     import pint
 
-    if text.strip().lower() in _PIXEL_WORDS:
+    word = text.strip()
+    if word.lower() in _PIXEL_WORDS:
         return "pixel"
-    registry = pint.get_application_registry()
-    try:
-        unit = registry.Unit(text.strip())
-        is_known = any(unit.is_compatible_with(base) for base in ("meter", "second"))
-    except Exception:
+    # a single word only: pint would calculate an expression
+    if not _UNIT_WORD.fullmatch(word):
         return None
+    registry: Any = pint.get_application_registry()  # type: ignore[no-untyped-call]
+    try:
+        unit = registry.Unit(word)
+    except (pint.errors.PintError, ValueError, AttributeError):
+        return None
+    is_known = any(unit.is_compatible_with(base) for base in ("meter", "second"))
     return str(unit) if is_known else None
 
 
@@ -234,6 +240,8 @@ class LayerPlan:
 class ImagePlan:
     """All layers to be made of an image, and what they share."""
 
+    name: str
+    """Name of the image."""
     layers: tuple[LayerPlan, ...]
     """Bottom to top."""
     axis_labels: tuple[str, ...]
@@ -323,7 +331,7 @@ def plan_layers(
     else:
         layers, more = _plan_channels(image, hints, name)
         notes += more
-    return ImagePlan(layers, display_axes(image), units, notes)
+    return ImagePlan(name, layers, display_axes(image), units, notes)
 
 
 def _check_displayable(image: ImageFacts) -> None:
@@ -441,3 +449,51 @@ def layer_tuple(
         arguments["colormap"] = layer.colormap
         arguments["contrast_limits"] = layer.contrast_limits
     return list(levels), arguments, "image"
+
+
+def layers_to_hints(
+    layers: Sequence[Any], previous: DisplayHints | None, n_channels: int
+) -> DisplayHints:
+    """Return hints that bring an image back as its layers look now.
+
+    Parameters
+    ----------
+    layers : sequence of napari.layers.Image
+        The image's layers that are still there.
+    previous : DisplayHints, optional
+        What was stored before; kept where the layers say nothing.
+    n_channels : int
+        Size of the channel axis; 1 without one.
+    """
+    previous = previous or DisplayHints()
+    if any(layer.rgb for layer in layers):
+        return previous.model_copy(update={"rgb": True})
+    shown = {_channel_of(layer): layer for layer in layers}
+    channels = []
+    for index in range(n_channels):
+        hint = previous.channel(index)
+        layer = shown.get(index)
+        if layer is None:
+            channels.append(hint.model_copy(update={"visible": False}))
+        else:
+            channels.append(_hints_of_layer(layer, hint))
+    return DisplayHints(rgb=False, channels=tuple(channels))
+
+
+def _channel_of(layer: Any) -> int:
+    return layer.metadata[LAYER_METADATA_KEY]["channel"] or 0
+
+
+def _hints_of_layer(layer: Any, previous: ChannelHints) -> ChannelHints:
+    """Return how one channel looks; its name without that of the image."""
+    image_name = layer.metadata[LAYER_METADATA_KEY]["image_name"]
+    name = layer.name.removeprefix(image_name).strip()
+    is_default = name in ("", f"channel {_channel_of(layer)}")
+    low, high = (float(v) for v in layer.contrast_limits)
+    colormap = layer.colormap.name
+    return ChannelHints(
+        name=None if is_default else name,
+        colormap=colormap if _usable_colormap(colormap) else previous.colormap,
+        contrast_limits=(low, high),
+        visible=bool(layer.visible),
+    )

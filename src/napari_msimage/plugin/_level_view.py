@@ -107,7 +107,8 @@ class LevelView:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Pixel type."""
-        return np.dtype(self.level.dtype)
+        dtype: np.dtype[Any] = np.dtype(self.level.dtype)
+        return dtype
 
     @property
     def ndim(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,13 +68,15 @@ def _is_window_thread() -> bool:
     from qtpy.QtCore import QThread
     from qtpy.QtWidgets import QApplication
 
-    return bool(QThread.currentThread() is QApplication.instance().thread())
+    app: Any = QApplication.instance()
+    return bool(QThread.currentThread() is app.thread())
 
 
 def _loop_level() -> int:
     from qtpy.QtCore import QThread
 
-    return int(QThread.currentThread().loopLevel())
+    thread: Any = QThread.currentThread()
+    return int(thread.loopLevel())
 
 
 def _is_napari_command() -> bool:

@@ -16,7 +16,7 @@ from ._level_view import LevelView, ReadFailures
 from ._notices import ask_about_outside, is_interactive, tell
 
 if TYPE_CHECKING:
-    from ..storage import MultiscaleImage, SOMATileDBContext
+    from ..storage import LevelArray, MultiscaleImage, SOMATileDBContext
     from ._layers import ImagePlan, LayerPlan, LayerTuple
 
 
@@ -79,9 +79,7 @@ def open_image(
     SOMAError
         If it is not an image, is damaged, or napari cannot show it.
     """
-    request = OpenRequest(
-        os.fspath(uri), rgb, allow_outside, context, tiledb_timestamp
-    )
+    request = OpenRequest(os.fspath(uri), rgb, allow_outside, context, tiledb_timestamp)
     return add_layers(viewer or _current_viewer(), read_layers(request))
 
 
@@ -143,7 +141,7 @@ def read_layers(request: OpenRequest) -> list[LayerTuple]:
     ) as image:
         if not request.allow_outside:
             _check_inside(image)
-        hints, notes = _hints_of(image)
+        hints, notes = hints_of(image)
         plan = _layers.plan_layers(
             image, hints, name=image_name(request.uri), rgb=request.rgb
         )
@@ -168,7 +166,8 @@ def image_name(uri: str) -> str:
     return re.sub(r"(?i)(?<=.)\.(soma|tdb|tiledb)$", "", name)
 
 
-def _hints_of(image: MultiscaleImage) -> tuple[DisplayHints | None, list[str]]:
+def hints_of(image: MultiscaleImage) -> tuple[DisplayHints | None, list[str]]:
+    """Return the image's display hints, and notes on damaged ones."""
     try:
         return read_hints(image.metadata), []
     except FormatError as err:
@@ -217,13 +216,19 @@ def _make_layers(
     failures = ReadFailures(image.uri, lambda text: tell(text, "warning"))
     image_id = uuid.uuid4().hex
     _REQUESTS[image_id] = request
+    stored = _stored_levels(image)
     result = []
     for layer in plan.layers:
-        levels = _display_levels(image, layer)
+        levels = _views(image, layer, stored)
         if not layer.rgb and layer.contrast_limits is None:
             limits = find_contrast_limits(levels[-1])
             layer = dataclasses.replace(layer, contrast_limits=limits)
-        entry = {"uri": image.uri, "image_id": image_id, "channel": layer.channel}
+        entry = {
+            "uri": image.uri,
+            "image_id": image_id,
+            "image_name": plan.name,
+            "channel": layer.channel,
+        }
         result.append(
             _layers.layer_tuple(
                 plan,
@@ -233,3 +238,18 @@ def _make_layers(
             )
         )
     return result
+
+
+def _stored_levels(image: MultiscaleImage) -> list[LevelArray]:
+    """Return the levels that napari can switch between, finest first."""
+    shapes = [shape for _, shape in image.levels().values()]
+    return [image.level_array(i) for i in _layers.display_levels_of(shapes)]
+
+
+def _views(
+    image: MultiscaleImage, layer: LayerPlan, stored: list[LevelArray]
+) -> list[Any]:
+    """Return a layer's own view of each level."""
+    if layer.rgb:
+        return [_layers.rgb_view(level, image) for level in stored]
+    return [_layers.channel_view(level, image, layer.channel or 0) for level in stored]

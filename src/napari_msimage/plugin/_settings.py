@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Final
 
 _LOGGER = logging.getLogger(__name__)
 
-PLUGIN_NAME = "napari-msimage"
-_CONNECTED: set[int] = set()
+PLUGIN_NAME: Final = "napari-msimage"
+#: The cache's budget before any preference was applied: chosen by the memory there is.
+_automatic_bytes: list[int] = []
 
 
 def apply_settings() -> None:
@@ -16,24 +17,16 @@ def apply_settings() -> None:
 
     Without napari's plugin manager (plain scripts) the defaults stay.
     """
-    settings = _plugin_settings()
-    if settings is None:
-        return
-    memory = settings.memory
-    _set_cache_size(memory.tile_cache_mib)
-    if id(memory) not in _CONNECTED:
-        _CONNECTED.add(id(memory))
-        memory.events.tile_cache_mib.connect(_on_cache_size)
-
-
-def _plugin_settings() -> Any:
     from napari.settings import get_plugin_settings
 
     try:
-        return get_plugin_settings(PLUGIN_NAME)
+        memory = get_plugin_settings(PLUGIN_NAME).memory
     except KeyError:
         _LOGGER.debug("napari does not know the plugin; its preferences do not apply")
-        return None
+        return
+    _set_cache_size(memory.tile_cache_mib)
+    # connecting the same function again has no effect
+    memory.events.tile_cache_mib.connect(_on_cache_size)
 
 
 def _on_cache_size(event: Any) -> None:
@@ -43,4 +36,7 @@ def _on_cache_size(event: Any) -> None:
 def _set_cache_size(mebibytes: int) -> None:
     from ..storage import tile_cache
 
-    tile_cache().set_max_bytes(mebibytes * 2**20)
+    cache = tile_cache()
+    if not _automatic_bytes:
+        _automatic_bytes.append(cache.max_bytes)
+    cache.set_max_bytes(mebibytes * 2**20 if mebibytes else _automatic_bytes[0])

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import tiledb
@@ -16,9 +15,13 @@ from ..errors import AlreadyExistsError, ArgumentError, FormatError
 from ._context import is_local, storage_errors
 from ._datatypes import to_dtype
 from ._group import STAGING_MARK, sync_folder
-from ._layout import Layout
 from ._metadata import ARRAY_TYPE, ENCODING_VERSION, OBJECT_TYPE, VERSION_WRITTEN
 from ._probe import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._layout import Layout
 
 ATTRIBUTE: Final = "soma_data"
 _MAX_TILE_BYTES: Final = 2**30
@@ -60,8 +63,8 @@ def create_array(
     kind = kind_of(uri, ctx)
     if kind not in ("missing", "folder") or (kind == "folder" and os.listdir(uri)):
         msg = (
-            f"Cannot create an array at {uri!r}: there is already a {kind}. Choose "
-            "another place."
+            f"Cannot create an array at {uri!r}: something ({kind}) is already there. "
+            "Choose another place."
         )
         raise AlreadyExistsError(msg)
     with storage_errors("create the array", uri):

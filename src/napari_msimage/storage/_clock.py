@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ._context import MAX_TIMESTAMP_MS, now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class WriteClock:

@@ -120,7 +120,7 @@ class SOMATileDBContext:
             else:
                 config[key] = value
         new = SOMATileDBContext(config)
-        if timestamp == "__unset__":
+        if isinstance(timestamp, str):
             new._timestamp_ms = self._timestamp_ms
         elif timestamp is not None:
             new._timestamp_ms = to_timestamp_ms(timestamp)

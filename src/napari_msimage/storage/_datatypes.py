@@ -55,7 +55,7 @@ def to_dtype(value: Any) -> np.dtype[Any]:
     if type(value).__module__.partition(".")[0] == "pyarrow":
         name = _ARROW_NAMES.get(str(value), str(value))
     try:
-        dtype = None if name is None else np.dtype(name).newbyteorder("=")
+        dtype = None if name is None else np.dtype(name)
     except (TypeError, ValueError):
         dtype = None
     if dtype is None or dtype.name not in _FORMATS or isinstance(value, float | int):
@@ -64,7 +64,8 @@ def to_dtype(value: Any) -> np.dtype[Any]:
             f"{', '.join(_FORMATS)}."
         )
         raise ArgumentTypeError(msg)
-    return dtype
+    native: np.dtype[Any] = np.dtype(dtype.name)
+    return native
 
 
 def to_format(dtype: np.dtype[Any]) -> str:

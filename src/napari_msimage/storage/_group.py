@@ -7,9 +7,8 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import tiledb
@@ -18,6 +17,9 @@ from ..errors import FormatError
 from ._context import is_local, storage_errors
 from ._header_check import check_headers
 from ._metadata import MetadataValue, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Everything this package is in the middle of writing carries this in its name.
 STAGING_MARK: Final = "__msimage_tmp_"
@@ -139,6 +141,8 @@ def commit(uri: str, change: GroupChange, ctx: Any, timestamp_ms: int) -> None:
         Normalized address of the group.
     change : GroupChange
         A name that is removed and added is replaced.
+    ctx : tiledb.Ctx
+        TileDB context for the address.
     timestamp_ms : int
         Timestamp of the new state.
 

@@ -6,16 +6,12 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ..coordinates import Axis, CoordinateSpace, coordinate_space_to_json
 from ..errors import AlreadyExistsError, ArgumentError, ArgumentTypeError
 from ._array_schema import create_array
-from ._clock import WriteClock
 from ._context import SOMATileDBContext, is_local, normalize_uri, storage_errors
 from ._datatypes import to_dtype
 from ._dense_array import DenseNDArray
@@ -48,6 +44,13 @@ from ._metadata import (
 from ._names import check_level_key, directory_name
 from ._probe import kind_of
 from ._spatial_read import check_axis_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+
+    from ._clock import WriteClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +141,8 @@ def create_image(
     kind = kind_of(address, context.tiledb_ctx(address))
     if kind not in ("missing", "folder"):
         msg = (
-            f"Cannot create an image at {address!r}: there is already a {kind}. Choose "
-            "another place, or remove it first."
+            f"Cannot create an image at {address!r}: something ({kind}) is already there. "
+            "Choose another place, or remove it first."
         )
         raise AlreadyExistsError(msg)
     with storage_errors("create the image", address):
@@ -232,9 +235,19 @@ def level_array(
     uri : str or None
         The user's wish: relative text is a directory inside the image, anything else
         stands for itself; None for the directory named after the key.
+    shape : tuple of int
+        Shape of the level, data axis order.
+    dtype : numpy.dtype
+        Pixel type.
+    layout : Layout
+        Storage settings of a new array.
     target, address : str
         Where the group is now, and where it will be: a new image is made beside its
         place.
+    context : SOMATileDBContext
+        TileDB configuration.
+    timestamp_ms : int
+        Timestamp of what is written.
 
     Yields
     ------

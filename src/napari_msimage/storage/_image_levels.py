@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import (
     ArgumentTypeError,
@@ -15,8 +14,12 @@ from ..errors import (
     LevelKeyError,
     StoreWarning,
 )
-from ._group import Member
 from ._metadata import LEVEL_PREFIX, MAX_LEVELS, ImageSchema, read_level_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ._group import Member
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ import tiledb
 from ..errors import ArgumentError, ArgumentTypeError
 
 _MAX_TILE_BYTES: Final = 64 * 2**20
-#: Tile extents of the spatial axes, last stored axis last, by number of spatial axes.
-_SPATIAL_EXTENTS: Final = {1: (65536,), 2: (512, 512), 3: (8, 256, 256)}
+_PLANE_EXTENT: Final = 512
+_MAX_DEPTH: Final = 16
+_MAX_TILE_CELLS: Final = _PLANE_EXTENT**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +60,20 @@ def plan_layout(
     Notes
     -----
     Tiles hold one channel, so that a single-channel layer reads one channel, and
-    512 x 512 pixels. LZ4 decodes twice as fast as Zstandard for 10 % more bytes; bit
-    shuffling makes it work for wider types (``benchmarks/README.md``).
+    512 x 512 pixels; small planes are stacked up to 256 K cells, large ones are not,
+    so that showing a plane decodes that plane. LZ4 decodes twice as fast as Zstandard
+    for 10 % more bytes; bit shuffling makes it work for wider types. Measured with
+    TileDB 2.30; see ``benchmarks/README.md``.
     """
     options = _create_options(platform_config)
     extents = _default_extents(shape, channel_axis)
     dims = _entry(options, "dims") or {}
     dim_filters = []
-    for i, size in enumerate(shape):
+    for i in range(len(shape)):
         config = _entry(dims, f"soma_dim_{i}") or {}
         tile = _entry(config, "tile")
         if tile is not None:
             extents[i] = _check_extent(tile, i)
-        elif extents[i] > size:
-            extents[i] = size
         filters = _entry(config, "filters")
         dim_filters.append(_filter_list(["ZstdFilter"] if filters is None else filters))
     if (
@@ -91,13 +92,18 @@ def plan_layout(
 
 
 def _default_extents(shape: Sequence[int], channel_axis: int | None) -> list[int]:
-    spatial = [i for i in range(len(shape)) if i != channel_axis]
-    chosen = _SPATIAL_EXTENTS.get(len(spatial), (256,) * len(spatial))
-    if len(spatial) > 3:
-        chosen = (1,) * (len(spatial) - 2) + (256, 256)
+    """Return extents: 1 for the channel, the last two spatial axes before others."""
     extents = [1] * len(shape)
-    for axis, extent in zip(spatial, chosen, strict=True):
-        extents[axis] = extent
+    spatial = [i for i in range(len(shape)) if i != channel_axis]
+    room = _MAX_TILE_CELLS
+    for number, axis in enumerate(reversed(spatial)):
+        limit = _MAX_DEPTH
+        if len(spatial) == 1:
+            limit = room
+        elif number < 2:
+            limit = _PLANE_EXTENT
+        extents[axis] = max(1, min(shape[axis], limit, room))
+        room //= extents[axis]
     return extents
 
 

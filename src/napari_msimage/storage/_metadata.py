@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import operator
@@ -276,6 +277,7 @@ class Metadata(MutableMapping[str, MetadataValue]):
         self._values = dict(values)
         self._guard = guard
         self._uri = uri
+        self._owner: object = None
 
     def __getitem__(self, key: str) -> MetadataValue:
         self._guard("read")
@@ -319,6 +321,12 @@ class Metadata(MutableMapping[str, MetadataValue]):
     def __repr__(self) -> str:
         return f"<Metadata of {self._uri!r}: {sorted(self._values)}>"
 
+    def view(self, owner: object) -> Metadata:
+        """Return this same mapping, keeping `owner` alive as long as it is used."""
+        view = copy.copy(self)
+        view._owner = owner
+        return view
+
     def changes(self) -> tuple[dict[str, MetadataValue], list[str]]:
         """Return what to write (entries set) and what to remove (keys)."""
         missing = object()
@@ -331,7 +339,8 @@ class Metadata(MutableMapping[str, MetadataValue]):
 
     def written(self) -> None:
         """Note that the changes are on disk now."""
-        self._stored = dict(self._values)
+        self._stored.clear()
+        self._stored.update(self._values)
 
     def put(self, key: str, value: MetadataValue) -> None:
         """Set an entry of the format itself, unchecked."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from ..errors import ArgumentError, ArgumentTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: What tiledbsoma 2.3 leaves unescaped in directory names, besides letters and digits.
 _UNESCAPED: Final = "-_.()^!@+={}~'"

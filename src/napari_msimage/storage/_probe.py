@@ -109,4 +109,4 @@ def probe(uri: str, context: SOMATileDBContext | None = None) -> str | None:
 
 def _array_type(uri: str, ctx: Any) -> Any:
     with tiledb.open(uri, "r", ctx=ctx) as array:
-        return array.meta[OBJECT_TYPE] if OBJECT_TYPE in array.meta else None
+        return array.meta.get(OBJECT_TYPE, None)

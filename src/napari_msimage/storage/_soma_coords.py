@@ -1,13 +1,45 @@
-"""SOMA's coordinates for dense arrays (closed slices) as half-open boxes."""
+"""SOMA's arguments of ``open`` and ``read``: mode, order, closed coordinates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ..errors import ArgumentError, ArgumentTypeError
+
+if TYPE_CHECKING:
+    from ._array_state import OpenMode
+
+
+def check_mode(mode: Any) -> OpenMode:
+    """Return the mode of an ``open``.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not ``"r"``, ``"w"`` or ``"d"``.
+    """
+    if mode not in ("r", "w", "d"):
+        msg = f"mode must be 'r' (read), 'w' (write) or 'd' (delete), got {mode!r}"
+        raise ArgumentError(msg)
+    return cast("OpenMode", mode)
+
+
+def check_result_order(result_order: Any) -> bool:
+    """Tell whether results are wanted in column-major order.
+
+    Raises
+    ------
+    ArgumentError
+        If it is neither ``"row-major"`` nor ``"column-major"``.
+    """
+    value = getattr(result_order, "value", result_order)
+    if value not in ("row-major", "column-major"):
+        msg = f"result_order must be 'row-major' or 'column-major', got {value!r}"
+        raise ArgumentError(msg)
+    return bool(value == "column-major")
 
 
 def coords_to_box(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,10 @@ from ..coordinates import (
 )
 from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from ._image_levels import channel_position, spatial_shape
-from ._metadata import ImageSchema
 from ._soma_coords import coords_to_box
+
+if TYPE_CHECKING:
+    from ._metadata import ImageSchema
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class RegionPlan:
 def resolve_region_space(
     space: CoordinateSpace,
     to_level: AffineTransform,
-    region_transform: CoordinateTransform | None,
+    region_transform: Any,
     region_space: CoordinateSpace | None,
 ) -> tuple[AffineTransform, CoordinateSpace]:
     """Return the transform from the region's space to the level, and that space.
@@ -92,6 +94,12 @@ def resolve_region_space(
             )
             raise ArgumentError(msg)
         return to_level, space
+    if not isinstance(region_transform, CoordinateTransform):
+        msg = (
+            "region_transform must be a CoordinateTransform, got "
+            f"{type(region_transform).__name__}"
+        )
+        raise ArgumentTypeError(msg)
     if not isinstance(region_transform, AffineTransform):
         msg = (
             "region_transform must be an identity, scale or affine transform, got "
@@ -138,10 +146,16 @@ def plan_region(
         In the output space, coordinate axis order; None for everything.
     region_to_level : AffineTransform
         From the output space to the pixels of the level.
+    output_space : CoordinateSpace
+        Space in which the region is given.
     channel_coords : None, int, slice or sequence of int
         Channels; a slice includes both ends.
     array_shape : tuple of int
         Shape of the level's array, data axis order.
+    schema : ImageSchema
+        Axis order of the image.
+    uri : str
+        For messages.
 
     Raises
     ------

@@ -55,14 +55,14 @@ class _Buffer:
     n_tiles: int
 
 
-class _Pending:
-    """A tile that some thread is making."""
+class _Batch:
+    """The tiles that one thread has claimed, and those of them that it has made."""
 
-    __slots__ = ("array", "done", "thread_id")
+    __slots__ = ("claimed", "made", "thread_id")
 
     def __init__(self) -> None:
-        self.array: Array | None = None
-        self.done = threading.Event()
+        self.claimed: list[TileKey] = []
+        self.made: dict[TileKey, Array] = {}
         self.thread_id = threading.get_ident()
 
 
@@ -91,8 +91,9 @@ class TileCache:
 
     def _forget_all(self) -> None:
         self._lock = threading.Lock()
+        self._change = threading.Condition(self._lock)
         self._tiles: OrderedDict[TileKey, tuple[Array, _Buffer]] = OrderedDict()
-        self._pending: dict[TileKey, _Pending] = {}
+        self._claims: dict[TileKey, _Batch] = {}
         self._nbytes = 0
         self._hits = self._misses = self._waits = self._evictions = 0
 
@@ -202,77 +203,79 @@ class TileCache:
         wanted = list(keys)
         while wanted:
             mine, others = self._claim(wanted, found)
-            if mine:
-                self._make(mine, make, found)
-            wanted = []
-            for key, pending in others:
-                pending.done.wait()
-                if pending.array is None:
-                    wanted.append(key)
-                else:
-                    found[key] = pending.array
+            if mine.claimed:
+                self._make(mine, make)
+                found.update(mine.made)
+            wanted = self._wait(others, found)
         return found
 
     def _claim(
         self, keys: list[TileKey], found: dict[TileKey, Array]
-    ) -> tuple[dict[TileKey, _Pending], list[tuple[TileKey, _Pending]]]:
+    ) -> tuple[_Batch, dict[TileKey, _Batch]]:
         """Collect what is held; claim what nobody makes; list what others make."""
-        mine: dict[TileKey, _Pending] = {}
-        others: list[tuple[TileKey, _Pending]] = []
+        mine = _Batch()
+        others: dict[TileKey, _Batch] = {}
         with self._lock:
             for key in keys:
-                tile = self._find(key)
-                if tile is not None:
+                if (tile := self._find(key)) is not None:
                     found[key] = tile
-                elif (pending := self._pending.get(key)) is None:
-                    self._pending[key] = mine[key] = _Pending()
-                elif pending.thread_id == threading.get_ident():
-                    for claimed in mine:
-                        del self._pending[claimed]
+                elif (batch := self._claims.get(key)) is not None:
+                    others[key] = batch
+                else:
+                    mine.claimed.append(key)
+            for key, batch in others.items():
+                if batch.thread_id == mine.thread_id:
                     msg = f"making the tile {key!r} asks for the tile itself"
                     raise RuntimeError(msg)
-                else:
-                    others.append((key, pending))
-            self._hits += len(keys) - len(mine) - len(others)
+            self._claims.update(dict.fromkeys(mine.claimed, mine))
+            self._hits += len(keys) - len(mine.claimed) - len(others)
             self._waits += len(others)
         return mine, others
 
     def _make(
-        self,
-        mine: dict[TileKey, _Pending],
-        make: Callable[[list[TileKey]], Iterable[TileGroup]],
-        found: dict[TileKey, Array],
+        self, mine: _Batch, make: Callable[[list[TileKey]], Iterable[TileGroup]]
     ) -> None:
+        """Make what was claimed; whatever happens, nothing stays claimed."""
         try:
-            for tiles, nbytes in make(list(mine)):
-                self._keep(tiles, nbytes, mine)
-                found.update(tiles)
+            for tiles, nbytes in make(list(mine.claimed)):
+                self._keep(mine, tiles, nbytes)
         finally:
             with self._lock:
-                for key, pending in mine.items():
-                    if self._pending.get(key) is pending:
-                        del self._pending[key]
-            for pending in mine.values():
-                pending.done.set()
+                for key in mine.claimed:
+                    if self._claims.get(key) is mine:
+                        del self._claims[key]
+                self._change.notify_all()
 
-    def _keep(
-        self, tiles: Mapping[TileKey, Array], nbytes: int, mine: dict[TileKey, _Pending]
-    ) -> None:
+    def _keep(self, mine: _Batch, tiles: Mapping[TileKey, Array], nbytes: int) -> None:
         """Hold tiles that share a buffer and hand them to those who wait."""
         for array in tiles.values():
             array.flags.writeable = False
         buffer = _Buffer(nbytes, len(tiles))
         with self._lock:
+            mine.made.update(tiles)
+            for key in tiles:
+                self._claims.pop(key, None)
             self._misses += len(tiles)
-            for key, array in tiles.items():
-                mine[key].array = array
-                self._pending.pop(key, None)
             if nbytes <= self._max_bytes:
                 self._nbytes += nbytes
                 self._tiles.update((key, (tiles[key], buffer)) for key in tiles)
                 self._shrink()
-        for key in tiles:
-            mine[key].done.set()
+            self._change.notify_all()
+
+    def _wait(
+        self, others: Mapping[TileKey, _Batch], found: dict[TileKey, Array]
+    ) -> list[TileKey]:
+        """Collect what other threads make; return the keys where they failed."""
+        failed = []
+        with self._change:
+            for key, batch in others.items():
+                while self._claims.get(key) is batch:
+                    self._change.wait()
+                if key in batch.made:
+                    found[key] = batch.made[key]
+                else:
+                    failed.append(key)
+        return failed
 
     def _find(self, key: TileKey) -> Array | None:
         tile = self._tiles.get(key)

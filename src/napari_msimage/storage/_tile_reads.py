@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -85,12 +86,15 @@ def read_selection(
     return selection.arrange(cells)
 
 
-def block_extents(shape: Sequence[int], tile_extents: Sequence[int]) -> tuple[int, ...]:
+@functools.lru_cache(maxsize=256)
+def block_extents(
+    shape: tuple[int, ...], tile_extents: tuple[int, ...]
+) -> tuple[int, ...]:
     """Return the extents of the blocks that are read and kept: one tile, or several.
 
     Parameters
     ----------
-    shape, tile_extents : sequence of int, (n_dims,)
+    shape, tile_extents : tuple of int, (n_dims,)
         Data axis order.
     """
     extents = [min(e, n) for e, n in zip(tile_extents, shape, strict=True)]
@@ -302,15 +306,15 @@ def _spans(
         room //= per_box[dim]
     return itertools.product(
         *(
-            list(_spans_along(r, e * n))
+            list(_spans_along(r, e, n))
             for r, e, n in zip(ranges, extents, per_box, strict=True)
         )
     )
 
 
-def _spans_along(positions: range, length: int) -> Iterator[tuple[int, int]]:
+def _spans_along(positions: range, extent: int, n: int) -> Iterator[tuple[int, int]]:
     at = 0
     while at < len(positions):
-        end = _count_below(positions, (positions[at] // length + 1) * length)
+        end = _count_below(positions, (positions[at] // extent + n) * extent)
         yield at, end
         at = end

@@ -1,0 +1,488 @@
+"""A display: the levels to show of one image, none of which is slow or large to show.
+
+`build_display` turns stored levels into a `Display`. Its `levels` are lazy arrays for
+a viewer, stored and virtual ones. What the viewer asks of them is served at once:
+
+- a stored level is read, unless that takes more than 64 MiB;
+- a virtual level is put together from tiles in the decoded-tile cache;
+- what is missing is shown from the next coarser level meanwhile, and made by a
+  background thread (`_tile_maker`), which then tells the listeners.
+
+Other callers than the viewer get exact pixels of every level, however long that takes;
+only levels in memory show what is there so far.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import threading
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from ..errors import SOMAError
+from ..storage import tile_cache
+from ._display_array import DisplayArray
+from ._display_pyramid import (
+    MAX_READ_BYTES,
+    MEMORY_BYTES,
+    DisplayLevelPlan,
+    plan_display,
+)
+from ._overview import MemoryLevel, OverviewPass
+from ._progress import Progress
+from ._stored_level import CancelledError, LevelPixels, StoredLevel
+from ._tile_maker import Job, TileMaker, tile_maker
+from ._windows import (
+    Window,
+    align_window,
+    enlarge,
+    map_window,
+    tile_windows,
+    window_bytes,
+    window_shape,
+    window_slices,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    import numpy.typing as npt
+
+    from ..storage import TileCache
+
+#: Larger arrays are not made for a viewer at all.
+MAX_SHOWN_BYTES: Final = 4 * MAX_READ_BYTES
+#: A window whose tiles are this many times larger is made by itself.
+_THIN: Final = 4
+#: Pixels of a virtual tile; square where the level allows.
+_TILE_SIDE: Final = 512
+#: The pass lets the screen go first, for this long per block.
+_YIELD_S: Final = 0.25
+
+_numbers = itertools.count()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DisplayChange:
+    """Something a listener should know."""
+
+    kind: Literal["filled", "made", "refused", "failed"]
+    """filled: levels in memory got pixels; made: a tile is ready; refused: a request
+    was too large to serve; failed: a background read failed."""
+    level: int
+    """Display level that it concerns (filled: the finest of them)."""
+    error: SOMAError | None = None
+    """What went wrong (failed)."""
+    nbytes: int = 0
+    """Size of the request (refused)."""
+
+
+class Display:
+    """The levels to show of one image; make it with `build_display`.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    levels : list of DisplayArray
+        For the viewer, finest first.
+    """
+
+    def __init__(
+        self,
+        stored: Sequence[StoredLevel],
+        plans: Sequence[DisplayLevelPlan],
+        n_spatial: int,
+        *,
+        name: str = "",
+        is_viewer: Callable[[], bool] = lambda: True,
+        cache: TileCache | None = None,
+        maker: TileMaker | None = None,
+    ) -> None:
+        self.name = name
+        self.plans = tuple(plans)
+        self.dtype = stored[0].dtype
+        self.levels = [DisplayArray(self, i) for i in range(len(self.plans))]
+        self._stored = tuple(stored)
+        self._n_spatial = n_spatial
+        self._is_viewer = is_viewer
+        self._cache = cache or tile_cache()
+        self._maker = maker or tile_maker()
+        self._owner = f"napari-msimage-display:{next(_numbers)}"
+        self._memory = {
+            index: MemoryLevel(plan.shape, self.dtype)
+            for index, plan in enumerate(self.plans)
+            if plan.in_memory
+        }
+        self._listeners: list[Callable[[DisplayChange], object]] = []
+        self._closed = threading.Event()
+        self._shown: tuple[int, Window] | None = None
+        self._made: set[tuple[int, Window]] = set()
+        weakref.finalize(self, self._cache.evict, self._owner)
+
+    # What the plugin asks
+
+    @property
+    def has_virtual_levels(self) -> bool:
+        """Whether levels are shown that are not stored."""
+        return any(not plan.is_stored for plan in self.plans)
+
+    @property
+    def needs_pass(self) -> bool:
+        """Whether levels in memory are not filled yet."""
+        return any(not level.is_done for level in self._memory.values())
+
+    @property
+    def coarsest_stored(self) -> LevelPixels:
+        """The coarsest level with real pixels, unguarded."""
+        return self._stored[-1].array
+
+    @property
+    def stored_levels(self) -> list[LevelPixels]:
+        """The levels with real pixels, finest first, unguarded."""
+        return [level.array for level in self._stored]
+
+    def finest_shown_whole(self) -> int:
+        """Return the finest display level that may be shown whole, in one piece."""
+        sizes = [math.prod(p.shape) * self.dtype.itemsize for p in self.plans]
+        return next(
+            (i for i, size in enumerate(sizes) if size <= MAX_READ_BYTES),
+            len(sizes) - 1,
+        )
+
+    def is_filled_from(self, index: int, change: DisplayChange) -> bool:
+        """Tell whether a level on the screen looks different after a change."""
+        if change.kind == "filled":
+            return index >= change.level or not self.plans[index].is_stored
+        return change.kind == "made" and index == change.level
+
+    def subscribe(self, listener: Callable[[DisplayChange], object]) -> None:
+        """Call a listener after each change, in whatever thread makes it."""
+        self._listeners.append(listener)
+
+    def unsubscribe(self, listener: Callable[[DisplayChange], object]) -> None:
+        """Stop calling a listener; it need not be one."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def fill(self) -> Generator[Progress, None, bool]:
+        """Fill the levels in memory; an engine.
+
+        Yields
+        ------
+        Progress
+            In blocks of at most 16 MiB.
+
+        Returns
+        -------
+        bool
+            Whether it was completed; not if `close` was called meanwhile.
+
+        Raises
+        ------
+        SOMAError
+            If the store cannot be read.
+        """
+        self._closed.clear()
+        passes = self._passes()
+        total = sum(one.n_blocks for _, one in passes)
+        done = 0
+        for finest, one in passes:
+            change = DisplayChange("filled", finest)
+            engine = one.run(self._should_stop_pass, partial(self._tell, change))
+            for progress in engine:
+                yield Progress(done + progress.done, total)
+            if self._closed.is_set():
+                return False
+            done += one.n_blocks
+        return True
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Stop all background work and free the memory; `fill` starts it again.
+
+        Returns
+        -------
+        bool
+            Whether the running tile was given up within the time (seconds).
+        """
+        self._closed.set()
+        is_stopped = self._maker.drop(self, timeout)
+        self._cache.evict(self._owner)
+        for index, level in self._memory.items():
+            if index < len(self.plans) - 1:
+                level.drop()
+        return is_stopped
+
+    # What the levels ask
+
+    def read(self, index: int, window: Window) -> npt.NDArray[Any]:
+        """Return the pixels of a window of a display level; see the module."""
+        if self._is_viewer():
+            return self._show(index, window)
+        plan = self.plans[index]
+        if plan.in_memory:
+            return self._memory[index].pixels[window_slices(window)].copy()
+        source = self._stored[plan.stored]
+        if plan.is_stored:
+            return source.read(window)
+        return source.mean_window(window, plan.shape)
+
+    def chunks(self, index: int) -> Any:
+        """Return the tiles of a display level in dask's form, None if unknown."""
+        plan = self.plans[index]
+        if plan.is_stored:
+            return getattr(self._stored[plan.stored].array, "chunks", None)
+        return tuple(
+            (extent,) * (n // extent) + ((n % extent,) if n % extent else ())
+            for extent, n in zip(self._extents(index), plan.shape, strict=True)
+        )
+
+    # For the viewer
+
+    def _show(self, index: int, window: Window) -> npt.NDArray[Any]:
+        """Return what to show now; have the rest made."""
+        plan = self.plans[index]
+        nbytes = window_bytes(window, self.dtype)
+        if nbytes > MAX_SHOWN_BYTES:
+            self._tell(DisplayChange("refused", index, nbytes=nbytes))
+            return np.broadcast_to(np.zeros((), self.dtype), window_shape(window))
+        if plan.in_memory:
+            return self._peek(index, window)
+        if nbytes > MAX_READ_BYTES:
+            return self._enlarged(index, window, self._show)
+        if plan.is_stored:
+            source = self._stored[plan.stored]
+            if source.decoded_bytes(window) <= MAX_READ_BYTES:
+                return source.read(window)
+            keys = [window]
+        else:
+            keys = self._tiles(index, window)
+        missing = self._missing(index, keys)
+        pixels = self._peek(index, window)
+        self._request(index, window, missing)
+        return pixels
+
+    def _peek(self, index: int, window: Window) -> npt.NDArray[Any]:
+        """Return the best pixels at hand; reads little, has nothing made."""
+        plan = self.plans[index]
+        if plan.in_memory:
+            return self._peek_memory(index, window)
+        if plan.is_stored:
+            source = self._stored[plan.stored]
+            if (ready := self._cached(index, window)) is not None:
+                return ready
+            is_last = index == len(self.plans) - 1
+            if is_last or source.decoded_bytes(window) <= MAX_READ_BYTES // 4:
+                return source.read(window)
+            return self._enlarged(index, window, self._peek)
+        keys = self._tiles(index, window)
+        tiles = {key: self._cached(index, key) for key in keys}
+        if any(tile is None for tile in tiles.values()):
+            pixels = self._enlarged(index, window, self._peek)
+        else:
+            pixels = np.empty(window_shape(window), self.dtype)
+        for key, tile in tiles.items():
+            if tile is not None:
+                _paste(pixels, window, tile, key)
+        return pixels
+
+    def _peek_memory(self, index: int, window: Window) -> npt.NDArray[Any]:
+        level = self._memory[index]
+        pixels = level.pixels[window_slices(window)]
+        rows_done = level.rows_done
+        if window[0][1] <= rows_done or not self._has_stored_below(index):
+            return pixels
+        shown = self._enlarged(index, window, self._peek)
+        n_rows = max(0, rows_done - window[0][0])
+        shown[:n_rows] = pixels[:n_rows]
+        return shown
+
+    def _has_stored_below(self, index: int) -> bool:
+        return self.plans[-1].is_stored and index < len(self.plans) - 1
+
+    def _enlarged(
+        self,
+        index: int,
+        window: Window,
+        get: Callable[[int, Window], npt.NDArray[Any]],
+    ) -> npt.NDArray[Any]:
+        """Return a window as the next coarser level has it."""
+        shape, coarse = self.plans[index].shape, self.plans[index + 1].shape
+        pixels = get(index + 1, map_window(window, shape, coarse))
+        pixels = enlarge(pixels, window, shape, coarse)
+        return pixels if pixels.flags.writeable else pixels.copy()
+
+    # Tiles
+
+    def _extents(self, index: int) -> tuple[int, ...]:
+        """Return the tile extents of a virtual level: about 512 x 512 pixels."""
+        *rest, height, width = self.plans[index].shape[: self._n_spatial]
+        area = _TILE_SIDE**2
+        x = min(width, max(_TILE_SIDE, area // height))
+        y = min(height, area // x)
+        colours = self.plans[index].shape[self._n_spatial :]
+        return (*(1 for _ in rest), y, x, *colours)
+
+    def _tiles(self, index: int, window: Window) -> list[Window]:
+        """Return the tiles of a window, or the window itself if it is a thin cut."""
+        extents, shape = self._extents(index), self.plans[index].shape
+        tiles_bytes = window_bytes(align_window(window, extents, shape), self.dtype)
+        small = _THIN * math.prod(extents) * self.dtype.itemsize
+        if tiles_bytes > max(_THIN * window_bytes(window, self.dtype), small):
+            return [window]
+        return tile_windows(window, extents, shape)
+
+    def _cached(self, index: int, window: Window) -> npt.NDArray[Any] | None:
+        return self._cache.get((self._owner, index, window))
+
+    def _missing(self, index: int, keys: list[Window]) -> list[Window]:
+        """Return what is worth making: as much as half the cache holds."""
+        missing = []
+        nbytes = 0
+        for key in keys:
+            nbytes += window_bytes(key, self.dtype)
+            if nbytes > self._cache.max_bytes // 2:
+                break
+            if self._cached(index, key) is None:
+                missing.append(key)
+        return missing
+
+    def _request(self, index: int, window: Window, missing: list[Window]) -> None:
+        """Have tiles made, unless they were made for this very view and got lost."""
+        if self._shown != (index, window):
+            self._shown = (index, window)
+            self._made.clear()
+        jobs = [
+            Job((index, key), self._make_work(index, key))
+            for key in missing
+            if (index, key) not in self._made and not self._closed.is_set()
+        ]
+        self._maker.request(self, jobs)
+
+    def _make_work(
+        self, index: int, window: Window
+    ) -> Callable[[Callable[[], bool]], None]:
+        plan = self.plans[index]
+        source = self._stored[plan.stored]
+
+        def work(is_stopped: Callable[[], bool]) -> None:
+            try:
+                pixels = source.mean_window(window, plan.shape, is_stopped)
+            except CancelledError:
+                return
+            except SOMAError as err:
+                self._made.add((index, window))
+                self._tell(DisplayChange("failed", index, error=err))
+                return
+            self._made.add((index, window))
+            if not self._closed.is_set():
+                key = (self._owner, index, window)
+                self._cache.get_or_make(key, pixels.nbytes, lambda: pixels)
+                self._tell(DisplayChange("made", index))
+
+        return work
+
+    # The pass
+
+    def _passes(self) -> list[tuple[int, OverviewPass]]:
+        """Return the passes to run, each with the finest display level it fills."""
+        groups: dict[int, list[int]] = {}
+        for index, level in self._memory.items():
+            if not level.is_done:
+                groups.setdefault(self.plans[index].stored, []).append(index)
+        found = []
+        for stored, indices in sorted(groups.items(), reverse=True):
+            levels = tuple(self._memory[i] for i in indices)
+            one = OverviewPass(self._stored[stored], levels, self._n_spatial)
+            found.append((indices[0], one))
+        return found
+
+    def _should_stop_pass(self) -> bool:
+        if not self._closed.is_set():
+            self._maker.wait_idle(_YIELD_S)
+        return self._closed.is_set()
+
+    def _tell(self, change: DisplayChange) -> None:
+        for listener in list(self._listeners):
+            listener(change)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(
+            f"{plan.shape}{'' if plan.is_stored else ' virtual'}" for plan in self.plans
+        )
+        return f"Display({self.name!r}, {self.dtype}, {shapes})"
+
+
+def _paste(
+    pixels: npt.NDArray[Any], window: Window, tile: npt.NDArray[Any], at: Window
+) -> None:
+    """Copy the part of a tile that lies in a window."""
+    part = tuple(
+        (max(a, c), min(b, d)) for (a, b), (c, d) in zip(window, at, strict=True)
+    )
+    origin = tuple(start for start, _ in window)
+    tile_origin = tuple(start for start, _ in at)
+    pixels[window_slices(part, origin)] = tile[window_slices(part, tile_origin)]
+
+
+def build_display(
+    levels: Sequence[LevelPixels],
+    *,
+    rgb: bool = False,
+    name: str = "",
+    n_sharing: int = 1,
+    is_viewer: Callable[[], bool] = lambda: True,
+    cache: TileCache | None = None,
+    maker: TileMaker | None = None,
+) -> Display:
+    """Return the levels to show of an image; reads nothing.
+
+    Parameters
+    ----------
+    levels : sequence of array-like
+        The stored levels, finest first, in the viewer's axis order: spatial axes, at
+        least two, then the colours if `rgb`. Best a `LevelArray`.
+    rgb : bool
+        Whether the last axis holds colours.
+    name : str
+        Name of the image, for messages.
+    n_sharing : int
+        How many displays (channels of one image) share the memory for levels.
+    is_viewer : callable, optional
+        Whether the caller is a viewer, which is better served fast than exactly.
+        Asked in the thread and below the stack frame of the caller. Default: always.
+    cache, maker : optional
+        Where tiles are kept and by what thread they are made; default: the ones that
+        all images of the process share.
+
+    Returns
+    -------
+    Display
+        Its ``levels`` go to the viewer; ``fill`` fills the overview.
+
+    Raises
+    ------
+    ArgumentError
+        If the levels do not get smaller, or their axes or colours differ.
+    """
+    stored = [StoredLevel(level) for level in levels]
+    plan = plan_display(
+        [level.shape for level in stored],
+        np.dtype(stored[0].dtype) if stored else np.dtype(np.uint8),
+        rgb=rgb,
+        memory_bytes=MEMORY_BYTES // max(1, n_sharing),
+    )
+    return Display(
+        stored,
+        plan.levels,
+        plan.n_spatial,
+        name=name,
+        is_viewer=is_viewer,
+        cache=cache,
+        maker=maker,
+    )

@@ -1,0 +1,231 @@
+"""What an open array holds: TileDB handles, schema and metadata of one session."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import tiledb
+
+from ..errors import ArgumentError, DoesNotExistError, ModeError, UnsupportedError
+from ._array_schema import ATTRIBUTE, read_schema, resize_array
+from ._context import is_local, now_ms, storage_errors
+from ._datatypes import is_timestamp
+from ._header_check import check_headers
+from ._metadata import ARRAY_TYPE, Metadata, check_object
+from ._probe import kind_of
+from ._soma_coords import box_to_slices
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from ._clock import WriteClock
+    from ._context import SOMATileDBContext
+
+OpenMode = Literal["r", "w", "d"]
+_MAX_READ_BYTES: Final = 2**36
+
+
+class ArrayState:
+    """One array in one session.
+
+    Parameters
+    ----------
+    uri : str
+        Address as the user gave it, for messages.
+    address : str
+        Normalized address.
+    mode : {"r", "w", "d"}
+        Read, write or delete.
+    context : SOMATileDBContext
+        TileDB configuration.
+    clock : WriteClock
+        Timestamps of the session.
+
+    Raises
+    ------
+    DoesNotExistError
+        If no array is there.
+    FormatError
+        If it is not a SOMA dense array.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        address: str,
+        mode: OpenMode,
+        context: SOMATileDBContext,
+        clock: WriteClock,
+    ) -> None:
+        self.uri = uri
+        self.address = address
+        self.mode = mode
+        self.context = context
+        self.clock = clock
+        self.timestamp_ms = clock.base_ms
+        self.ctx = context.tiledb_ctx(address)
+        self._lock = threading.Lock()
+        self._writer: tuple[int, Any] | None = None
+        # changes apply to what is there now, whatever time they are written with
+        read_ms = self.timestamp_ms if mode == "r" else now_ms()
+        self._handle, metadata = _open_for_reading(address, self.ctx, read_ms)
+        self.schema = read_schema(self._handle.schema, address)
+        if mode != "r":
+            self._handle.close()
+        self.metadata = Metadata(metadata, self.guard_metadata, uri)
+        self.closed = False
+
+    def close(self) -> None:
+        """Write pending metadata and release the handles."""
+        if self.closed:
+            return
+        self.flush()
+        if self.mode == "r":
+            self._handle.close()
+        else:
+            self.clock.settle()
+        self.closed = True
+
+    def flush(self) -> None:
+        """Finish pixel writes and write changed metadata."""
+        with self._lock:
+            writer, self._writer = self._writer, None
+        with storage_errors("finish writing the array", self.address):
+            if writer is not None:
+                writer[1].close()
+        changed, dropped = self.metadata.changes()
+        if self.mode != "w" or not (changed or dropped):
+            return
+        stamp = self.clock.for_names(self.address, [*changed, *dropped])
+        with (
+            storage_errors("write metadata of the array", self.address),
+            tiledb.open(self.address, "w", timestamp=stamp, ctx=self.ctx) as array,
+        ):
+            for key, value in changed.items():
+                array.meta[key] = value
+            for key in dropped:
+                del array.meta[key]
+        self.metadata.written()
+
+    def read_box(self, start: Sequence[int], stop: Sequence[int]) -> npt.NDArray[Any]:
+        """Read the cells ``[start, stop)``, data axis order.
+
+        Raises
+        ------
+        ArgumentError
+            If they would take more than 64 GiB.
+        UnsupportedError
+            If they are timestamps.
+        """
+        self.verify_numeric()
+        shape = [b - a for a, b in zip(start, stop, strict=True)]
+        nbytes = math.prod(shape) * self.schema.dtype.itemsize
+        if nbytes > _MAX_READ_BYTES:
+            msg = (
+                f"Reading {tuple(start)} to {tuple(stop)} of {self.uri!r} would take "
+                f"{nbytes / 2**30:.0f} GiB; read a smaller part or a coarser level"
+            )
+            raise ArgumentError(msg)
+        with storage_errors("read the array", self.address):
+            cells = self._handle[box_to_slices(start, stop)]
+            return np.asarray(cells[ATTRIBUTE] if isinstance(cells, dict) else cells)
+
+    def write_box(
+        self, start: Sequence[int], stop: Sequence[int], cells: npt.NDArray[Any]
+    ) -> None:
+        """Write the cells ``[start, stop)``, data axis order, C-contiguous."""
+        stamp = self.clock.for_box(self.address, start, stop)
+        with storage_errors("write to the array", self.address):
+            self._writer_at(stamp)[box_to_slices(start, stop)] = cells
+
+    def _writer_at(self, stamp: int) -> Any:
+        """Return a handle that writes with this timestamp; the last one is kept."""
+        with self._lock:
+            if self._writer is not None and self._writer[0] == stamp:
+                return self._writer[1]
+            handle = tiledb.open(self.address, "w", timestamp=stamp, ctx=self.ctx)
+            self._writer = (stamp, handle)
+            return handle
+
+    def non_empty_domain(self) -> tuple[tuple[int, int], ...]:
+        """Return per dimension the first and last cell ever written."""
+        with storage_errors("look at the array", self.address):
+            if self.mode == "r":
+                domain = self._handle.nonempty_domain()
+            else:
+                with tiledb.open(
+                    self.address, "r", timestamp=(0, now_ms()), ctx=self.ctx
+                ) as array:
+                    domain = array.nonempty_domain()
+        if domain is None:  # nothing written; upstream answers with the first cell
+            return ((0, 0),) * len(self.schema.shape)
+        return tuple((int(a), int(b)) for a, b in domain)
+
+    def resize(self, shape: Sequence[int]) -> None:
+        """Grow the array."""
+        resize_array(self.address, shape, self.ctx)
+        with storage_errors("open the array", self.address):
+            schema = tiledb.ArraySchema.load(self.address, self.ctx)
+        self.schema = read_schema(schema, self.address)
+
+    # What the mode and the type allow
+
+    def verify_numeric(self) -> None:
+        """Raise `UnsupportedError` if the cells are timestamps."""
+        if is_timestamp(self.schema.dtype):
+            msg = (
+                f"The cells of {self.uri!r} are timestamps ({self.schema.dtype}), "
+                "which can be neither read nor written as pixels"
+            )
+            raise UnsupportedError(msg)
+
+    def verify_open(self, action: str) -> None:
+        """Raise `ModeError` if the array is closed."""
+        if self.closed:
+            msg = f"Cannot {action} {self.uri!r}: it is closed; open it again"
+            raise ModeError(msg)
+
+    def verify_mode(self, action: str, mode: OpenMode) -> None:
+        """Raise `ModeError` unless the array is open in the mode."""
+        self.verify_open(action)
+        if self.mode != mode:
+            msg = (
+                f"Cannot {action} {self.uri!r}: it is open in mode {self.mode!r}; "
+                f"open it with mode={mode!r}"
+            )
+            raise ModeError(msg)
+
+    def guard_metadata(self, access: Literal["read", "write"]) -> None:
+        """Check an access to the metadata."""
+        if access == "write":
+            self.verify_mode("change metadata of", "w")
+        else:
+            self.verify_open("read metadata of")
+
+
+def _open_for_reading(
+    address: str, ctx: Any, timestamp_ms: int
+) -> tuple[Any, Mapping[str, Any]]:
+    """Return an open TileDB array and its metadata, checked to be SOMA's."""
+    kind = kind_of(address, ctx)
+    if kind != "array":
+        what = "Nothing" if kind == "missing" else f"Something else ({kind})"
+        msg = f"{what} is stored at {address!r}; expected a SOMA dense array"
+        raise DoesNotExistError(msg)
+    with storage_errors("open the array", address):
+        if is_local(address):
+            check_headers(address)
+        handle = tiledb.open(address, "r", timestamp=(0, timestamp_ms), ctx=ctx)
+        try:
+            keys = list(handle.meta.keys())
+            metadata = {key: handle.meta[key] for key in keys}
+            check_object(metadata, ARRAY_TYPE, address)
+        except BaseException:
+            handle.close()
+            raise
+    return handle, metadata

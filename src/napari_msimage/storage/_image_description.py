@@ -1,0 +1,187 @@
+"""What an open image says of itself; all of it still answers when it is closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..coordinates import IdentityTransform, ScaleTransform
+from ._context import ms_to_datetime
+from ._image_levels import channel_count, resolve_level, spatial_shape
+from ._metadata import CHANNEL_AXIS, IMAGE_TYPE
+
+if TYPE_CHECKING:
+    import datetime
+
+    import numpy as np
+
+    from ..coordinates import CoordinateSpace
+    from ._array_state import OpenMode
+    from ._context import SOMATileDBContext
+    from ._image_levels import Level
+    from ._image_state import ImageState
+    from ._metadata import Metadata
+
+
+class ImageDescription:
+    """Getters of a `MultiscaleImage`: attributes, levels and their transforms."""
+
+    __slots__ = ("_state",)
+
+    _state: ImageState
+
+    # Levels
+
+    @property
+    def level_count(self) -> int:
+        """Number of levels."""
+        return len(self._state.levels)
+
+    def levels(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Return address and shape of every level by key, finest first."""
+        return {
+            level.key: (self._level_uri(level.key), level.shape)
+            for level in self._state.levels
+        }
+
+    def level_shape(self, level: int | str) -> tuple[int, ...]:
+        """Return the shape of a level, data axis order.
+
+        Parameters
+        ----------
+        level : int or str
+            Index (0 is the finest, negative from the coarsest) or key.
+
+        Raises
+        ------
+        LevelIndexError, LevelKeyError, ArgumentTypeError
+            If there is no such level.
+        """
+        return self._level(level).shape
+
+    def level_uri(self, level: int | str) -> str:
+        """Return the absolute address of a level; see `level_shape`."""
+        return self._level_uri(self._level(level).key)
+
+    def get_transform_from_level(self, level: int | str) -> ScaleTransform:
+        """Return the transform from a level's pixels to the reference level's.
+
+        Scale factors are reference size over level size per axis, coordinate axis
+        order; see `level_shape` for `level`.
+        """
+        return self._level_transform(level, to_level=False)
+
+    def get_transform_to_level(self, level: int | str) -> ScaleTransform:
+        """Return the transform from the reference level's pixels to a level's.
+
+        Scale factors are level size over reference size per axis, coordinate axis
+        order; see `level_shape` for `level`.
+        """
+        return self._level_transform(level, to_level=True)
+
+    def _level_transform(self, level: int | str, *, to_level: bool) -> ScaleTransform:
+        axes = self._state.space.axis_names
+        found, reference = self._level(level), self._level(0)
+        if level == 0 or level == reference.key:
+            return IdentityTransform(axes, axes)
+        pair = [
+            spatial_shape(item.shape, self._state.schema) for item in (found, reference)
+        ]
+        top, bottom = pair if to_level else pair[::-1]
+        factors = [a / b for a, b in zip(top, bottom, strict=True)]
+        return ScaleTransform(axes, axes, factors)
+
+    # Attributes
+
+    @property
+    def uri(self) -> str:
+        """Address as it was given."""
+        return self._state.uri
+
+    @property
+    def context(self) -> SOMATileDBContext:
+        """TileDB configuration it was opened with."""
+        return self._state.context
+
+    @property
+    def metadata(self) -> Metadata:
+        """Metadata of the image; changes are written by `close`."""
+        return self._state.metadata.view(self)
+
+    @property
+    def mode(self) -> OpenMode:
+        """Mode it was opened in: ``"r"``, ``"w"`` or ``"d"``."""
+        return self._state.mode
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._state.closed
+
+    @property
+    def soma_type(self) -> str:
+        """``"SOMAMultiscaleImage"``."""
+        return IMAGE_TYPE
+
+    @property
+    def tiledb_timestamp_ms(self) -> int:
+        """Time it was opened at, in ms since 1970-01-01 UTC."""
+        return self._state.timestamp_ms
+
+    @property
+    def tiledb_timestamp(self) -> datetime.datetime:
+        """Time it was opened at, UTC."""
+        return ms_to_datetime(self._state.timestamp_ms)
+
+    @property
+    def coordinate_space(self) -> CoordinateSpace:
+        """Space of the image; units can be changed, axis names cannot."""
+        return self._state.space
+
+    @property
+    def data_axis_order(self) -> tuple[str, ...]:
+        """Names of the stored axes in order, the channel as ``"soma_channel"``."""
+        names = (*self._state.space.axis_names, CHANNEL_AXIS)
+        return tuple(names[i] for i in self._state.schema.data_axis_permutation)
+
+    @property
+    def has_channel_axis(self) -> bool:
+        """Whether one stored axis is the channel."""
+        return self._state.schema.has_channel_axis
+
+    @property
+    def nchannels(self) -> int:
+        """Number of channels; 1 without a channel axis.
+
+        Raises
+        ------
+        LevelIndexError
+            If the image has a channel axis but no level.
+        """
+        if not self.has_channel_axis:
+            return 1
+        return channel_count(self._level(0).shape, self._state.schema)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Pixel type of all levels."""
+        return self._state.schema.dtype
+
+    def members_outside(self) -> dict[str, str]:
+        """Return key and address of the levels stored outside the image's folder.
+
+        Links are followed. Images that others made can point anywhere, and opening
+        such a level reads there with the user's rights.
+        """
+        return self._state.members_outside()
+
+    def __repr__(self) -> str:
+        state = "CLOSED" if self.closed else "open"
+        return f"<{type(self).__name__} {self.uri!r} ({state} for {self.mode!r})>"
+
+    def _level(self, level: int | str) -> Level:
+        state = self._state
+        return state.levels[resolve_level(level, state.levels, state.uri)]
+
+    def _level_uri(self, key: str) -> str:
+        uri = self._state.members[key].uri
+        return f"file://{uri}" if uri.startswith("/") else uri

@@ -1,0 +1,78 @@
+"""Levels that count what is read, for tests of the display."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+
+
+class CountingLevel:
+    """A level of made-up or given pixels that notes every window that is read.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its shape; may be far larger than memory.
+    dtype : str
+        Its type.
+    pixels : ndarray, optional
+        Its pixels; by default they are computed from their position.
+    tile : int
+        Tile extent of the last two spatial axes.
+    """
+
+    def __init__(self, shape, dtype="uint8", *, pixels=None, tile=512, n_colours=0):
+        self.shape = tuple(shape)
+        self.dtype = np.dtype(dtype)
+        self.ndim = len(self.shape)
+        self.size = math.prod(self.shape)
+        n_spatial = self.ndim - bool(n_colours)
+        extents = [1] * (n_spatial - 2) + [tile, tile] + [1] * bool(n_colours)
+        self.chunks = tuple(
+            tuple(min(e, n - at) for at in range(0, n, e))
+            for e, n in zip(extents, self.shape, strict=True)
+        )
+        self._pixels = pixels
+        self.reads = []
+        self.threads = set()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    @classmethod
+    def of(cls, pixels, **kwargs):
+        """Return a level with these pixels."""
+        return cls(pixels.shape, pixels.dtype, pixels=pixels, **kwargs)
+
+    def __getitem__(self, key):
+        return _Window(self, key)
+
+    def get(self, key):
+        self.gate.wait(10)
+        ranges = [r[k] for r, k in zip(map(range, self.shape), key, strict=True)]
+        shape = tuple(map(len, ranges))
+        self.reads.append(math.prod(shape) * self.dtype.itemsize)
+        self.threads.add(threading.current_thread().name)
+        if self._pixels is not None:
+            return self._pixels[key].copy()
+        value = np.zeros(shape, np.int64)
+        for axis, r in enumerate(ranges):
+            steps = np.arange(r.start, r.stop).reshape((-1,) + (1,) * (self.ndim - axis - 1))
+            value += steps // (16 * (axis + 1))
+        return (value % 251).astype(self.dtype)
+
+    @property
+    def nbytes_read(self):
+        return sum(self.reads)
+
+
+class _Window:
+    def __init__(self, level, key):
+        self._level, self._key = level, key
+
+    def read(self, *, cached=True):
+        return self._level.get(self._key)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.read()
