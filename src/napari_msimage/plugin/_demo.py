@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..engines import run, write_image
-from ..errors import SOMAError, StorageError
+from ..errors import SOMAError, StorageError, StoreWarning
 from ..samples import TissueMosaic, pyramid, tissue
 from ..storage import MultiscaleImage
 
@@ -136,7 +137,10 @@ def _is_whole(store: Path, size: int) -> bool:
     mosaic = TissueMosaic((size, size))
     first, last = slice(0, _PROBE), slice(size - _PROBE, size)
     try:
-        with MultiscaleImage.open(str(store)) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", StoreWarning)
+            image = MultiscaleImage.open(str(store))
+        with image:
             if [image.level_shape(i) for i in range(image.level_count)] != (
                 _level_shapes(size)
             ):
@@ -147,12 +151,12 @@ def _is_whole(store: Path, size: int) -> bool:
                 for rows in (first, last)
                 for columns in (first, last)
             )
-    except SOMAError:
+    except (SOMAError, StoreWarning):
         return False
 
 
 def _level_shapes(size: int) -> list[tuple[int, ...]]:
-    shapes = [(size, size, 3)]
+    shapes: list[tuple[int, ...]] = [(size, size, 3)]
     while size > _COARSEST:
         size = -(-size // 2)
         shapes.append((size, size, 3))

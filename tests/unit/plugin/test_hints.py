@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_msimage.errors import ArgumentError, FormatError
-from napari_msimage.plugin import _hints
-from napari_msimage.plugin import make_hints, read_hints
+from napari_msimage.plugin import _hints, make_hints, read_hints
 
 CHANNELS = st.lists(
     st.fixed_dictionaries(

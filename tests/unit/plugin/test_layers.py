@@ -24,8 +24,8 @@ class FakeImage:
 
     coordinate_space: CoordinateSpace
     data_axis_order: tuple[str, ...]
-    nchannels: int = 1
-    dtype: Any = np.dtype("uint8")
+    nchannels: int
+    dtype: Any
 
     @property
     def has_channel_axis(self):
@@ -98,7 +98,11 @@ def test_axes_follow_the_space_not_the_alphabet():
 
 @pytest.mark.parametrize(
     "order",
-    [("soma_channel", "y", "x"), ("y", "x", "soma_channel"), ("x", "soma_channel", "y")],
+    [
+        ("soma_channel", "y", "x"),
+        ("y", "x", "soma_channel"),
+        ("x", "soma_channel", "y"),
+    ],
     ids="".join,
 )
 def test_rgb_view_has_channels_last(order):
@@ -107,7 +111,9 @@ def test_rgb_view_has_channels_last(order):
     assert view[7, 11, 2] == 2000711
 
 
-@pytest.mark.parametrize("order", [("x",), ("soma_channel", "x"), ("x", "soma_channel")])
+@pytest.mark.parametrize(
+    "order", [("x",), ("soma_channel", "x"), ("x", "soma_channel")]
+)
 def test_one_axis_becomes_a_row(order):
     image = fake(order, axes=("x",), units=["um"])
     assert _layers.channel_view(numbered(order), image, 0).shape == (1, 13)
@@ -257,9 +263,7 @@ def test_hints_win_over_defaults():
 
 def test_colormaps_that_napari_lacks_are_noted_and_replaced():
     image = fake(("y", "x"))
-    plan = _layers.plan_layers(
-        image, make_hints([{"colormap": "plaid"}]), name="liver"
-    )
+    plan = _layers.plan_layers(image, make_hints([{"colormap": "plaid"}]), name="liver")
     assert plan.layers[0].colormap == "gray"
     assert "plaid" in plan.notes[0]
 
