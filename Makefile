@@ -54,7 +54,7 @@ setup: system $(VENV)/.dev ## install everything, run nothing
 clean: ## remove environments, caches and the demo image
 	rm -rf $(VENV) $(LOWEST) .demo demo.png dist build benchmarks/.data \
 	  .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \
-	  src/napari_msimage/napari.yaml
+	  src/napari_msimage/napari.yaml __pycache__
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Asks dpkg first, so that a second run needs neither the network nor a password.

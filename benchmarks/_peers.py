@@ -28,7 +28,9 @@ def install() -> tuple[Path, dict[str, str]]:
     missing : dict of str to str
         Requirements that could not be installed, with pip's last words.
     """
-    python = ENVIRONMENT / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    python = ENVIRONMENT / (
+        "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
+    )
     stamp = ENVIRONMENT / "installed.json"
     wanted = hashlib.sha256(
         REQUIREMENTS.read_bytes() + (ROOT / "pyproject.toml").read_bytes()
@@ -40,7 +42,7 @@ def install() -> tuple[Path, dict[str, str]]:
     print(f"Installing the peers into {ENVIRONMENT.name} ...", flush=True)
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-    if failure := _pip(python, "-e", f"{ROOT}", "--group", f"{ROOT}/pyproject.toml:gui"):
+    if failure := _pip(python, "-e", f"{ROOT}", "napari[pyqt6]"):
         raise SystemExit(f"Cannot install this package for the benchmarks: {failure}")
     missing = {}
     for line in REQUIREMENTS.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""The picture that everybody stores: a mosaic and its smaller levels, made on demand."""
+"""The picture that everybody stores: a mosaic and its levels, made on demand."""
 
 from __future__ import annotations
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _pixels
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: Memory for decoded tiles or chunks, where a peer has such a thing.
 POOL_BYTES = 2**30
@@ -66,25 +69,27 @@ class Ours(Store):
 
     def open(self) -> None:
         from napari_msimage import MultiscaleImage
-        from napari_msimage.storage import TileCache
+        from napari_msimage.storage import LevelArray, TileCache
 
         self.cache = TileCache(POOL_BYTES)
         with MultiscaleImage.open(str(self.path)) as image:
-            uri = image.level_uri(0)
-        from napari_msimage.storage import LevelArray
-
-        self.level = LevelArray(uri, cache=self.cache)
+            self.level = LevelArray(image.level_uri(0), cache=self.cache)
+        self.clear()
 
     def window(self, y: int, x: int, edge: int) -> np.ndarray[Any, Any]:
         return np.asarray(self.level[:, y : y + edge, x : x + edge])
 
     def clear(self) -> None:
         self.cache.clear()
-        self.cache.reset_counts()
+        self.earlier = self.cache.stats()
 
     def counts(self) -> dict[str, int]:
         stats = self.cache.stats()
-        return {"decoded": stats.misses, "evicted": stats.evictions}
+        return {
+            "decoded": stats.misses - self.earlier.misses,
+            "held": stats.n_tiles,
+            "evicted": stats.evictions - self.earlier.evictions,
+        }
 
 
 class OursRegion(Ours):
@@ -123,8 +128,8 @@ class TileDBTuned(Store):
             "vfs.min_batch_gap": "0",
             "sm.mem.malloc_trim": "false",
         }
-        ctx = tiledb.Ctx(tiledb.Config(config))
-        self.array = tiledb.open(str(self.path / "level0"), ctx=ctx)
+        self.ctx = tiledb.Ctx(tiledb.Config(config))
+        self.array = tiledb.open(str(self.path / "level0"), ctx=self.ctx)
 
     def window(self, y: int, x: int, edge: int) -> np.ndarray[Any, Any]:
         cells = self.array[:, y : y + edge, x : x + edge]
@@ -136,15 +141,16 @@ class TileDBTunedBuffer(TileDBTuned):
 
     def window(self, y: int, x: int, edge: int) -> np.ndarray[Any, Any]:
         import tiledb
+        from tiledb import libtiledb
 
         out = np.empty((3, edge, edge), self.array.attr("soma_data").dtype)
-        box = tiledb.Subarray(self.array)
+        box = tiledb.Subarray(self.array, self.ctx)
         box.add_ranges([[(0, 2)], [(y, y + edge - 1)], [(x, x + edge - 1)]])
-        query = tiledb.Query(self.array, attrs=["soma_data"])
+        query = tiledb.Query(self.array, self.ctx)
+        query.layout = libtiledb.LayoutType.ROW_MAJOR
         query.set_subarray(box)
-        query.layout = tiledb.cc.LayoutType.ROW_MAJOR
-        query.set_data_buffer("soma_data", out.ravel())
-        query.submit()
+        query.set_data_buffer("soma_data", out.reshape(-1), out.size)
+        query._submit()
         return out
 
 
@@ -159,6 +165,7 @@ class Soma(Store):
         import tiledbsoma
 
         (level,) = _pixels.mosaics(self.size, self.image)[:1]
+        warnings.simplefilter("ignore", UserWarning)  # "experimental"
         with tiledbsoma.MultiscaleImage.create(
             str(self.path), type=pa.uint8(), level_shape=level.shape
         ) as image:
@@ -226,7 +233,9 @@ class TensorStore(Store):
 
     def clear(self) -> None:
         # A new context has an empty pool.
-        context = self.ts.Context({"cache_pool": {"total_bytes_limit": self.pool_bytes}})
+        context = self.ts.Context(
+            {"cache_pool": {"total_bytes_limit": self.pool_bytes}}
+        )
         spec = {
             "driver": "zarr3",
             "kvstore": {"driver": "file", "path": str(self.path / "0")},

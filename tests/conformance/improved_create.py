@@ -42,6 +42,8 @@ REFUSED = {
     "numpy_bool_type": ({"type": np.bool_}, "type"),
     "complex_type": ({"type": np.complex64}, "type"),
     "object_type": ({"type": object}, "type"),
+    "arrow_bool_format": ({"type": "b"}, "type"),
+    "arrow_text_format": ({"type": "u"}, "type"),
     "unknown_type": ({"type": "uint9"}, "type"),
     "big_endian_float16": ({"type": ">f2"}, "type"),
     "axis_twice": ({"data_axis_order": ("y", "x", "x")}, "data_axis_order"),

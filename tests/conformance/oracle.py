@@ -146,6 +146,11 @@ class Oracle:
         """Return a module of the oracle's process, such as ``pyarrow``."""
         return self.request("import", 0, name)
 
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of a Python expression in the oracle's process."""
+        names = {"tiledbsoma": self._package}
+        return self.module("builtins").eval(expression, names)
+
     def request(
         self, operation: str, number: int, name: str, *args: Any, **kwargs: Any
     ) -> Any:

@@ -219,6 +219,9 @@ def tree_facts(root: str) -> dict[str, str]:
         )
         for name in files:
             path = os.path.join(folder, name)
+            if os.path.islink(path):
+                facts[os.path.relpath(path, root)] = f"link to {os.readlink(path)}"
+                continue
             with open(path, "rb") as stream:
                 digest = hashlib.sha256(stream.read()).hexdigest()
             facts[os.path.relpath(path, root)] = digest

@@ -209,7 +209,7 @@ def test_regions(golden, store, expected, region):
             return
         if "raises" in region:
             kind = getattr(builtins, region["raises"])
-            with pytest.raises(kind, match="(?i)region") as info:
+            with pytest.raises(kind, match=r"(?i)region") as info:
                 image.read_spatial_region(region["level"], region["region"], **options)
             assert isinstance(info.value, SOMAError)
             return
@@ -235,7 +235,7 @@ def test_regions(golden, store, expected, region):
 def test_image_is_none_before_it_was_made(golden, store, stamp):
     uri = str(golden / f"{store}.soma")
     assert not MultiscaleImage.exists(uri, tiledb_timestamp=stamp)
-    with pytest.raises(SOMAError, match="soma_object_type|no image"):
+    with pytest.raises(SOMAError, match=r"soma_object_type|no image"):
         MultiscaleImage.open(uri, tiledb_timestamp=stamp)
 
 

@@ -253,8 +253,9 @@ def test_arrays_set_by_ours_are_levels_for_upstream(libraries, uri, tmp_path, wh
 def test_chosen_level_addresses_are_equal(libraries, uri, writer, tmp_path):
     soma = libraries[writer]
     pixels = random_pixels((3, 5, 6), "uint8")
-    for level_uri in ("sub folder", "../sibling", str(tmp_path / "far" / "away")):
-        address = f"{uri}{len(level_uri)}"
+    addresses = ("sub folder", "../sibling", str(tmp_path / "far" / "away"))
+    for number, level_uri in enumerate(addresses):
+        address = f"{uri}{number}"
         with soma.MultiscaleImage.create(
             address, type=pa.uint8(), level_shape=(3, 5, 6), level_uri=level_uri
         ) as image:

@@ -18,6 +18,7 @@ import dataclasses
 import itertools
 import math
 import threading
+import time
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -121,6 +122,7 @@ class Display:
         }
         self._listeners: list[Callable[[DisplayChange], object]] = []
         self._closed = threading.Event()
+        self._filling = threading.Lock()
         self._shown: tuple[int, Window] | None = None
         self._made: set[tuple[int, Window]] = set()
         weakref.finalize(self, self._cache.evict, self._owner)
@@ -138,9 +140,9 @@ class Display:
         return any(not level.is_done for level in self._memory.values())
 
     @property
-    def coarsest_stored(self) -> LevelPixels:
-        """The coarsest level with real pixels, unguarded."""
-        return self._stored[-1].array
+    def coarsest_is_stored(self) -> bool:
+        """Whether the coarsest level has real pixels; else it is an overview."""
+        return self.plans[-1].is_stored
 
     @property
     def stored_levels(self) -> list[LevelPixels]:
@@ -155,11 +157,22 @@ class Display:
             len(sizes) - 1,
         )
 
-    def is_filled_from(self, index: int, change: DisplayChange) -> bool:
+    def sample(self) -> npt.NDArray[Any]:
+        """Read a few tiles of the coarsest stored level, at most 8 MiB.
+
+        Returns
+        -------
+        ndarray, (n_pixels, ...)
+            The pixels, with the colours if there are any.
+        """
+        return self._stored[-1].sample(self._n_spatial)
+
+    def shows(self, index: int, change: DisplayChange) -> bool:
         """Tell whether a level on the screen looks different after a change."""
         if change.kind == "filled":
-            return index >= change.level or not self.plans[index].is_stored
-        return change.kind == "made" and index == change.level
+            return index >= change.level
+        # A finer level may be shown by way of the one whose tile was made.
+        return change.kind == "made" and index <= change.level
 
     def subscribe(self, listener: Callable[[DisplayChange], object]) -> None:
         """Call a listener after each change, in whatever thread makes it."""
@@ -181,41 +194,55 @@ class Display:
         Returns
         -------
         bool
-            Whether it was completed; not if `close` was called meanwhile.
+            Whether it was completed; not if `close` was called.
 
         Raises
         ------
         SOMAError
             If the store cannot be read.
         """
-        self._closed.clear()
         passes = self._passes()
         total = sum(one.n_blocks for _, one in passes)
         done = 0
         for finest, one in passes:
-            change = DisplayChange("filled", finest)
-            engine = one.run(self._should_stop_pass, partial(self._tell, change))
-            for progress in engine:
+            tell = partial(self._tell, DisplayChange("filled", finest))
+            engine = one.run(self._should_stop_pass, tell)
+            while True:
+                with self._filling:
+                    progress = next(engine, None)
+                if progress is None:
+                    break
                 yield Progress(done + progress.done, total)
             if self._closed.is_set():
                 return False
             done += one.n_blocks
         return True
 
+    def open(self) -> None:
+        """Allow background work again after `close`; a new display is open."""
+        self._closed.clear()
+
     def close(self, timeout: float = 5.0) -> bool:
-        """Stop all background work and free the memory; `fill` starts it again.
+        """Stop all background work, wait for that, and free the memory.
 
         Returns
         -------
         bool
-            Whether the running tile was given up within the time (seconds).
+            Whether the work ended within the time (seconds); one small read at most
+            is waited for.
         """
         self._closed.set()
         is_stopped = self._maker.drop(self, timeout)
         self._cache.evict(self._owner)
-        for index, level in self._memory.items():
-            if index < len(self.plans) - 1:
-                level.drop()
+        if not self._filling.acquire(timeout=timeout):
+            return False
+        try:
+            for index, level in self._memory.items():
+                # The viewer may hold on to the coarsest one, as its thumbnail.
+                if index < len(self.plans) - 1:
+                    level.drop()
+        finally:
+            self._filling.release()
         return is_stopped
 
     # What the levels ask
@@ -321,12 +348,16 @@ class Display:
 
     def _extents(self, index: int) -> tuple[int, ...]:
         """Return the tile extents of a virtual level: about 512 x 512 pixels."""
-        *rest, height, width = self.plans[index].shape[: self._n_spatial]
+        shape = self.plans[index].shape
+        extents = list(shape)
+        extents[: self._n_spatial] = [1] * self._n_spatial
         area = _TILE_SIDE**2
-        x = min(width, max(_TILE_SIDE, area // height))
-        y = min(height, area // x)
-        colours = self.plans[index].shape[self._n_spatial :]
-        return (*(1 for _ in rest), y, x, *colours)
+        height = shape[self._n_spatial - 2] if self._n_spatial > 1 else 1
+        x = min(shape[self._n_spatial - 1], max(_TILE_SIDE, area // height))
+        if self._n_spatial > 1:
+            extents[self._n_spatial - 2] = min(height, area // x)
+        extents[self._n_spatial - 1] = x
+        return tuple(extents)
 
     def _tiles(self, index: int, window: Window) -> list[Window]:
         """Return the tiles of a window, or the window itself if it is a thin cut."""
@@ -403,8 +434,10 @@ class Display:
         return found
 
     def _should_stop_pass(self) -> bool:
-        if not self._closed.is_set():
-            self._maker.wait_idle(_YIELD_S)
+        give_up = time.monotonic() + _YIELD_S
+        while not self._closed.is_set() and time.monotonic() < give_up:
+            if self._maker.wait_idle(_YIELD_S / 10):
+                break
         return self._closed.is_set()
 
     def _tell(self, change: DisplayChange) -> None:

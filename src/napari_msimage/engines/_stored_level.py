@@ -13,6 +13,7 @@ from ._windows import (
     align_window,
     origin_of,
     split_window,
+    whole_window,
     window_bytes,
     window_shape,
     window_slices,
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 #: Most bytes decoded at once for a tile that is made in the background.
-PIECE_BYTES: Final = 16 * 2**20
+PIECE_BYTES: Final = 8 * 2**20
 #: A tile that needs more than this of a stored level is made without the cache.
-_MAX_CACHED_BYTES: Final = 16 * 2**20
+_MAX_CACHED_BYTES: Final = 8 * 2**20
+#: Number of tiles in a sample.
+_SAMPLE_TILES: Final = 16
 #: Tile extent where an array does not say.
 _DEFAULT_EXTENT: Final = 512
 
@@ -91,6 +94,28 @@ class StoredLevel:
             align_window(window, self.tile_extents, self.shape), self.dtype
         )
 
+    def sample(self, n_spatial: int) -> npt.NDArray[Any]:
+        """Read up to 16 tiles spread over the level, at most 8 MiB; flattened."""
+        counts = [
+            -(-n // e) for n, e in zip(self.shape, self.tile_extents, strict=True)
+        ]
+        tile_bytes = math.prod(self.tile_extents[:n_spatial]) * self.dtype.itemsize
+        tile_bytes *= math.prod(self.shape[n_spatial:])
+        n_tiles = max(1, min(_SAMPLE_TILES, PIECE_BYTES // tile_bytes))
+        # Steps of an irrational part of each axis spread any number of tiles evenly.
+        step = np.array([math.sqrt(p) % 1 for p in (2, 3, 5, 7, 11)][:n_spatial])
+        places = (0.5 + np.arange(n_tiles)[:, None] * step) % 1
+        corners = {tuple((p * counts[:n_spatial]).astype(int)) for p in places}
+        tiles = []
+        for corner in sorted(corners):
+            window = tuple(
+                (int(i) * e, min((int(i) + 1) * e, n))
+                for i, e, n in zip(corner, self.tile_extents, self.shape, strict=False)
+            )
+            pixels = self.read(window + whole_window(self.shape[n_spatial:]))
+            tiles.append(pixels.reshape(-1, *self.shape[n_spatial:]))
+        return np.concatenate(tiles)
+
     def mean_window(
         self,
         window: Window,
@@ -106,7 +131,7 @@ class StoredLevel:
         shape : tuple of int, (n_axes,)
             Shape of the coarser level; this one's for the pixels themselves.
         is_cancelled : callable
-            Asked before each read of at most 16 MiB.
+            Asked before each read of at most 8 MiB.
 
         Returns
         -------

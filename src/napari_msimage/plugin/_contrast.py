@@ -75,8 +75,9 @@ def _windows(size: int, ndim: int) -> list[slice]:
 def _usable_values(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Drop cells that say nothing: not finite, or never written."""
     if values.dtype.kind == "f":
-        return values[np.isfinite(values)]
+        finite: npt.NDArray[Any] = values[np.isfinite(values)]
+        return finite
     info = np.iinfo(values.dtype)
     fill = info.max if values.dtype.kind == "u" else info.min
-    written = values[values != fill]
+    written: npt.NDArray[Any] = values[values != fill]
     return written if written.size else values

@@ -36,7 +36,8 @@ class ReadFailures:
     uri : str
         The image.
     tell : callable
-        Takes the sentence for the user; called in the thread of the read.
+        Takes the sentence for the user, or None once the image can be read again;
+        called in the thread of the read.
     clock : callable, optional
         Seconds, going up.
     """
@@ -44,7 +45,7 @@ class ReadFailures:
     def __init__(
         self,
         uri: str,
-        tell: Callable[[str], None],
+        tell: Callable[[str | None], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.uri = uri
@@ -63,9 +64,12 @@ class ReadFailures:
         return self._clock() >= self._silent_until
 
     def note_success(self) -> None:
-        """Remember that the store answers."""
+        """Remember that the store answers, and tell the user if that is news."""
+        if not self.is_failing:
+            return
         self._pause = 0.0
         self._silent_until = -math.inf
+        self._tell(None)
 
     def note_failure(self, err: SOMAError) -> None:
         """Remember that a read failed, and tell the user if that is news."""

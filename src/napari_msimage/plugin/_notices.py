@@ -23,7 +23,7 @@ def tell(message: str, severity: Severity = "info") -> None:
     """
     level = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
     _LOGGER.log(level[severity], "%s", message)
-    _run_soon(lambda: _notify(message, severity))
+    run_soon(lambda: _notify(message, severity))
 
 
 def _notify(message: str, severity: Severity) -> None:
@@ -37,14 +37,20 @@ def _notify(message: str, severity: Severity) -> None:
     show[severity](message)
 
 
-def _run_soon(action: Callable[[], None]) -> None:
-    """Run something at the event loop's next turn; at once outside its thread."""
-    if not has_window() or not _is_window_thread():
+def run_soon(action: Callable[[], None]) -> None:
+    """Run something in the window's thread at its next turn; at once without one."""
+    if not has_window():
         action()
         return
-    from qtpy.QtCore import QTimer
+    if is_window_thread():
+        from qtpy.QtCore import QTimer
 
-    QTimer.singleShot(0, action)
+        QTimer.singleShot(0, action)
+    else:
+        # a timer of another thread would never fire
+        from superqt.utils import ensure_main_thread
+
+        ensure_main_thread(action)()
 
 
 def has_window() -> bool:
@@ -59,12 +65,13 @@ def is_interactive() -> bool:
     True within the event loop (drag and drop, menus) and in napari's own command
     line; false in scripts, notebooks, tests, and other threads: these get exceptions.
     """
-    if not has_window() or not _is_window_thread():
+    if not has_window() or not is_window_thread():
         return False
     return _loop_level() > 0 or _is_napari_command()
 
 
-def _is_window_thread() -> bool:
+def is_window_thread() -> bool:
+    """Tell whether this is the thread of the Qt application, which has to exist."""
     from qtpy.QtCore import QThread
     from qtpy.QtWidgets import QApplication
 

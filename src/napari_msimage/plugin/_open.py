@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ConsentError, FormatError, SOMAError
 from . import _layers
-from ._contrast import find_contrast_limits
 from ._hints import DisplayHints, read_hints
 from ._level_view import LevelView, ReadFailures
-from ._notices import ask_about_outside, is_interactive, tell
+from ._notices import ask_about_outside, is_interactive, run_soon, tell
 
 if TYPE_CHECKING:
     from ..storage import LevelArray, MultiscaleImage, SOMATileDBContext
@@ -36,6 +36,7 @@ class OpenRequest:
     """Show the image as of this time."""
 
 
+_FAILING_SUFFIX: Final = " (cannot be read)"
 #: What was opened, by the id in ``layer.metadata``: layers carry plain values only.
 _REQUESTS: dict[str, OpenRequest] = {}
 
@@ -85,6 +86,10 @@ def open_image(
 
 def add_layers(viewer: Any, layers: list[LayerTuple]) -> list[Any]:
     """Add layer tuples to a viewer; return the layers."""
+    from ._overview_job import watch_open_viewers
+
+    # the tuples may come from another thread, which leaves the viewers alone
+    watch_open_viewers()
     return [viewer.add_image(data, **kwargs) for data, kwargs, _ in layers]
 
 
@@ -159,6 +164,25 @@ def request_of(layer: Any) -> tuple[str, OpenRequest] | None:
     return (image_id, request) if image_id and request else None
 
 
+def _show_failure(image_id: str, text: str | None) -> None:
+    """Tell that an image cannot be read, and mark its layers until it can again."""
+    if text is not None:
+        tell(text, "warning")
+    run_soon(functools.partial(_mark_layers, image_id, is_failing=text is not None))
+
+
+def _mark_layers(image_id: str, *, is_failing: bool) -> None:
+    """Write on the canvas which layers cannot be read; take that away again."""
+    import napari
+
+    viewer = napari.current_viewer()
+    for layer in viewer.layers if viewer is not None else ():
+        if (request_of(layer) or ("",))[0] == image_id:
+            name = layer.name.removesuffix(_FAILING_SUFFIX)
+            layer.name = name + _FAILING_SUFFIX if is_failing else name
+            layer.name_overlay.visible = is_failing
+
+
 def image_name(uri: str) -> str:
     """Return a name for an image: the last part of its URI, without ``.soma``."""
     parts = [part for part in re.split(r"[/\\]", uri) if part not in ("", ".")]
@@ -213,15 +237,22 @@ def _make_layers(
     image: MultiscaleImage, plan: ImagePlan, request: OpenRequest
 ) -> list[LayerTuple]:
     """Return the layer tuples of a plan."""
-    failures = ReadFailures(image.uri, lambda text: tell(text, "warning"))
+    from ._overview_job import make_display, starting_contrast_limits
+
     image_id = uuid.uuid4().hex
     _REQUESTS[image_id] = request
+    failures = ReadFailures(image.uri, functools.partial(_show_failure, image_id))
     stored = _stored_levels(image)
     result = []
     for layer in plan.layers:
-        levels = _views(image, layer, stored)
+        display = make_display(
+            _views(image, layer, stored),
+            rgb=layer.rgb,
+            name=plan.name,
+            n_sharing=len(plan.layers),
+        )
         if not layer.rgb and layer.contrast_limits is None:
-            limits = find_contrast_limits(levels[-1])
+            limits = starting_contrast_limits(display)
             layer = dataclasses.replace(layer, contrast_limits=limits)
         entry = {
             "uri": image.uri,
@@ -233,7 +264,7 @@ def _make_layers(
             _layers.layer_tuple(
                 plan,
                 layer,
-                [LevelView(level, failures) for level in levels],
+                [LevelView(level, failures) for level in display.levels],
                 metadata={_layers.LAYER_METADATA_KEY: entry},
             )
         )

@@ -8,12 +8,12 @@ from __future__ import annotations
 from ._array_schema import ArraySchema
 from ._context import SOMATileDBContext, is_local, normalize_uri
 from ._dense_array import DenseNDArray
-from ._group import STAGING_MARK
 from ._lazy import LevelArray
 from ._metadata import CHANNEL_AXIS
 from ._multiscale_image import MultiscaleImage
 from ._probe import probe
 from ._spatial_read import SpatialRead
+from ._staging import STAGING_MARK
 from ._tile_cache import TileCache, tile_cache
 
 __all__ = [

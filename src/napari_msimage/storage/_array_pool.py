@@ -11,13 +11,14 @@ import re
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tiledb
 from tiledb import libtiledb
 
 from ..errors import FormatError, StorageError
+from ._array_schema import ATTRIBUTE
 from ._context import (
     check_context,
     check_uri,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ._context import SOMATileDBContext
-
-ATTRIBUTE: Final = "soma_data"
 
 _FRAGMENT_TIMES = re.compile(r"^__(\d+)_(\d+)_")
 _unique = itertools.count()
@@ -60,7 +59,6 @@ class PooledArray:
 
     def __init__(self, uri: str, ctx: Any, timestamp_ms: int, snapshot: str) -> None:
         self.uri = uri
-        self.timestamp_ms = timestamp_ms
         #: Equal for two handles only if they see the same cells.
         self.snapshot = snapshot
         self.users = 0
@@ -167,8 +165,10 @@ class ArrayLease:
             weakref.finalize(self, _release_all, self._held)
         with self._lock:
             if not self._held:
-                self._held.append(_pool.acquire(self))
-                self.timestamp_ms = self._held[0].timestamp_ms
+                end_ms = now_ms() if self.timestamp_ms is None else self.timestamp_ms
+                ctx = self.context.tiledb_ctx(self.uri)
+                self._held.append(_pool.acquire(self.uri, ctx, end_ms))
+                self.timestamp_ms = end_ms
             array = _pool.share(self._held[0])
         try:
             yield array
@@ -198,10 +198,8 @@ class _ArrayPool:
         self._arrays: dict[tuple[str, int, str], PooledArray] = {}
         self._given_back: collections.deque[PooledArray] = collections.deque()
 
-    def acquire(self, lease: ArrayLease) -> PooledArray:
-        """Return an open array of the lease's snapshot, counted once for it."""
-        uri, ctx = lease.uri, lease.context.tiledb_ctx(lease.uri)
-        end_ms = now_ms() if lease.timestamp_ms is None else lease.timestamp_ms
+    def acquire(self, uri: str, ctx: Any, end_ms: int) -> PooledArray:
+        """Return an open array that shows the state at a time; counts one user more."""
         snapshot = _snapshot_name(uri, end_ms)
         key = (uri, id(ctx), snapshot)
         with self._lock:

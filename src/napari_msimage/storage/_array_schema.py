@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,9 +12,9 @@ import tiledb
 from ..errors import AlreadyExistsError, ArgumentError, FormatError
 from ._context import is_local, storage_errors
 from ._datatypes import to_dtype
-from ._group import STAGING_MARK, sync_folder
 from ._metadata import ARRAY_TYPE, ENCODING_VERSION, OBJECT_TYPE, VERSION_WRITTEN
 from ._probe import kind_of
+from ._staging import remove_object, staged_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +59,8 @@ def create_array(
         If something is stored at the URI.
     """
     kind = kind_of(uri, ctx)
-    if kind not in ("missing", "folder") or (kind == "folder" and os.listdir(uri)):
+    is_empty = kind == "folder" and is_local(uri) and not os.listdir(uri)
+    if kind != "missing" and not is_empty:
         msg = (
             f"Cannot create an array at {uri!r}: something ({kind}) is already there. "
             "Choose another place."
@@ -69,19 +68,15 @@ def create_array(
         raise AlreadyExistsError(msg)
     with storage_errors("create the array", uri):
         schema = _tiledb_schema(shape, dtype, layout, ctx)
-        if not is_local(uri):
-            _create_at(uri, schema, ctx, timestamp_ms)
+        if is_local(uri):
+            with staged_folder(uri) as staged:
+                _create_at(staged, schema, ctx, timestamp_ms)
             return
-        parent = os.path.dirname(uri)
-        os.makedirs(parent, exist_ok=True)
-        staged = os.path.join(parent, f"{STAGING_MARK}{uuid.uuid4().hex}")
         try:
-            _create_at(staged, schema, ctx, timestamp_ms)
-            os.rename(staged, uri)
+            _create_at(uri, schema, ctx, timestamp_ms)
         except BaseException:
-            shutil.rmtree(staged, ignore_errors=True)
+            remove_object(uri, ctx)
             raise
-        sync_folder(parent)
 
 
 def _create_at(uri: str, schema: Any, ctx: Any, timestamp_ms: int) -> None:

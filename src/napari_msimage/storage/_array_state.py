@@ -13,6 +13,7 @@ from ..errors import ArgumentError, DoesNotExistError, ModeError, UnsupportedErr
 from ._array_schema import ATTRIBUTE, read_schema, resize_array
 from ._context import is_local, now_ms, storage_errors
 from ._datatypes import is_timestamp
+from ._group import read_entries
 from ._header_check import check_headers
 from ._metadata import ARRAY_TYPE, Metadata, check_object
 from ._probe import kind_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from ._array_schema import ArraySchema
     from ._clock import WriteClock
     from ._context import SOMATileDBContext
 
@@ -73,8 +75,9 @@ class ArrayState:
         self._writer: tuple[int, Any] | None = None
         # changes apply to what is there now, whatever time they are written with
         read_ms = self.timestamp_ms if mode == "r" else now_ms()
-        self._handle, metadata = _open_for_reading(address, self.ctx, read_ms)
-        self.schema = read_schema(self._handle.schema, address)
+        self._handle, metadata, self.schema = _open_for_reading(
+            address, self.ctx, read_ms
+        )
         if mode != "r":
             self._handle.close()
         self.metadata = Metadata(metadata, self.guard_metadata, uri)
@@ -210,8 +213,8 @@ class ArrayState:
 
 def _open_for_reading(
     address: str, ctx: Any, timestamp_ms: int
-) -> tuple[Any, Mapping[str, Any]]:
-    """Return an open TileDB array and its metadata, checked to be SOMA's."""
+) -> tuple[Any, Mapping[str, Any], ArraySchema]:
+    """Return an open TileDB array, its metadata and schema, checked to be SOMA's."""
     kind = kind_of(address, ctx)
     if kind != "array":
         what = "Nothing" if kind == "missing" else f"Something else ({kind})"
@@ -222,10 +225,10 @@ def _open_for_reading(
             check_headers(address)
         handle = tiledb.open(address, "r", timestamp=(0, timestamp_ms), ctx=ctx)
         try:
-            keys = list(handle.meta.keys())
-            metadata = {key: handle.meta[key] for key in keys}
+            metadata = read_entries(handle.meta)
             check_object(metadata, ARRAY_TYPE, address)
+            schema = read_schema(handle.schema, address)
         except BaseException:
             handle.close()
             raise
-    return handle, metadata
+    return handle, metadata, schema

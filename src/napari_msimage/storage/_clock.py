@@ -34,7 +34,7 @@ class WriteClock:
         self._explicit = explicit_ms is not None
         self._base = now_ms() if explicit_ms is None else explicit_ms
         self._last = self._base
-        self._boxes: dict[str, list[tuple[npt.NDArray[np.int64], int]]] = {}
+        self._boxes: dict[str, _WrittenBoxes] = {}
         self._names: dict[tuple[str, str], int] = {}
 
     @property
@@ -42,24 +42,28 @@ class WriteClock:
         """Timestamp of the session's first writes."""
         return self._base
 
-    def restart(self, explicit_ms: int | None) -> None:
-        """Begin a new session on the same object (``reopen``)."""
+    def restart(self, explicit_ms: int | None, base_ms: int) -> None:
+        """Begin a new session on the same object (``reopen``).
+
+        Its writes win over those of the session before, unless it goes back in time.
+        """
         with self._lock:
+            if base_ms < self._base:
+                self._boxes.clear()
+                self._names.clear()
             self._explicit = explicit_ms is not None
-            self._base = now_ms() if explicit_ms is None else explicit_ms
-            self._last = max(self._last, self._base)
+            self._base = base_ms
+            self._last = max(self._last, base_ms)
 
     def for_box(self, uri: str, start: Iterable[int], stop: Iterable[int]) -> int:
         """Return the timestamp for writing the cells ``[start, stop)`` of an array."""
-        box = np.array([list(start), list(stop)], dtype=np.int64)
+        first, last = (np.array(list(end), dtype=np.int64) for end in (start, stop))
         with self._lock:
-            earlier = self._boxes.setdefault(uri, [])
-            stamp = self._base
-            for other, used in earlier:
-                if used >= stamp and _overlap(box, other):
-                    stamp = used + 1
-            earlier.append((box, stamp))
-            return self._note(stamp)
+            earlier = self._boxes.setdefault(uri, _WrittenBoxes(len(first)))
+            stamp = max(self._base, earlier.latest(first, last) + 1)
+            stamp = self._note(stamp)
+            earlier.append(first, last, stamp)
+            return stamp
 
     def for_names(self, uri: str, names: Iterable[str]) -> int:
         """Return the timestamp for writing members or metadata entries at `uri`."""
@@ -75,9 +79,14 @@ class WriteClock:
         """Wait until the wall clock has passed the last timestamp given.
 
         Only without an explicit timestamp; then whoever opens the object next, at
-        "now", sees all writes. Takes a millisecond or so.
+        "now", sees all writes. Takes a millisecond or so. A wall clock that was set
+        back meanwhile is not waited for.
         """
-        while not self._explicit and now_ms() <= self._last:
+        start = now_ms()
+        if self._explicit or start < self._base:
+            return
+        deadline = time.monotonic() + (self._last + 2 - start) / 1000
+        while now_ms() <= self._last and time.monotonic() < deadline:
             time.sleep(0.0005)
 
     def _note(self, stamp: int) -> int:
@@ -86,5 +95,33 @@ class WriteClock:
         return stamp
 
 
-def _overlap(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> bool:
-    return bool(np.all(a[0] < b[1]) and np.all(b[0] < a[1]))
+class _WrittenBoxes:
+    """Boxes of one array written in this session, with their timestamps."""
+
+    def __init__(self, n_dims: int) -> None:
+        self._start = np.empty((16, n_dims), dtype=np.int64)
+        self._stop = np.empty((16, n_dims), dtype=np.int64)
+        self._stamp = np.empty(16, dtype=np.uint64)
+        self._count = 0
+
+    def latest(self, start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64]) -> int:
+        """Return the last timestamp of the boxes that overlap ``[start, stop)``.
+
+        -1 if none does.
+        """
+        used = slice(self._count)
+        overlaps = (self._start[used] < stop) & (start < self._stop[used])
+        stamps = self._stamp[used][overlaps.all(axis=1)]
+        return int(stamps.max()) if stamps.size else -1
+
+    def append(
+        self, start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64], stamp: int
+    ) -> None:
+        """Note that ``[start, stop)`` is written with a timestamp."""
+        if self._count == len(self._stamp):
+            self._start, self._stop, self._stamp = (
+                np.concatenate([array, np.empty_like(array)])
+                for array in (self._start, self._stop, self._stamp)
+            )
+        at, self._count = self._count, self._count + 1
+        self._start[at], self._stop[at], self._stamp[at] = start, stop, stamp

@@ -6,11 +6,13 @@ import contextlib
 import datetime
 import errno
 import functools
+import operator
 import os
 import re
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import tiledb
 
@@ -25,7 +27,7 @@ from ..errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 OpenTimestamp: TypeAlias = "int | datetime.datetime"
 ConfigValue: TypeAlias = "str | int | float | bool"
@@ -47,6 +49,8 @@ _LOCAL_CONFIG: Final[dict[str, str]] = {
     "vfs.min_batch_size": "0",
     "vfs.min_batch_gap": "0",
 }
+_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_UNCHANGED: Final[Any] = object()
 
 
 class SOMATileDBContext:
@@ -68,7 +72,8 @@ class SOMATileDBContext:
     ArgumentError
         If the timestamp is negative or 2**64 or more.
     ArgumentTypeError
-        If the timestamp is neither an int nor a datetime.
+        If the timestamp is neither an int nor a datetime, or the configuration is not a
+        mapping of names to text and numbers.
     """
 
     def __init__(
@@ -76,9 +81,7 @@ class SOMATileDBContext:
         tiledb_config: Mapping[str, ConfigValue] | None = None,
         timestamp: OpenTimestamp | None = None,
     ) -> None:
-        self._overrides = {
-            str(k): _config_text(v) for k, v in (tiledb_config or {}).items()
-        }
+        self._overrides = _config_texts({} if tiledb_config is None else tiledb_config)
         self._timestamp_ms = None if timestamp is None else to_timestamp_ms(timestamp)
 
     @property
@@ -102,7 +105,7 @@ class SOMATileDBContext:
         self,
         *,
         tiledb_config: Mapping[str, ConfigValue | None] | None = None,
-        timestamp: OpenTimestamp | str | None = "__unset__",
+        timestamp: OpenTimestamp | None = _UNCHANGED,
     ) -> SOMATileDBContext:
         """Return a copy with some values changed.
 
@@ -120,7 +123,7 @@ class SOMATileDBContext:
             else:
                 config[key] = value
         new = SOMATileDBContext(config)
-        if isinstance(timestamp, str):
+        if timestamp is _UNCHANGED:
             new._timestamp_ms = self._timestamp_ms
         elif timestamp is not None:
             new._timestamp_ms = to_timestamp_ms(timestamp)
@@ -133,12 +136,17 @@ class SOMATileDBContext:
         return self._timestamp_ms or None
 
     def tiledb_ctx(self, uri: str, **extra: str) -> Any:
-        """Return the shared TileDB context for reading or writing at `uri`."""
-        config = dict(self.tiledb_config)
-        if is_local(uri):
-            config = {**_LOCAL_CONFIG, **config}
+        """Return the shared TileDB context for reading or writing at `uri`.
+
+        Raises
+        ------
+        ArgumentError
+            If TileDB refuses the configuration.
+        """
+        config = {**(_LOCAL_CONFIG if is_local(uri) else {}), **self.tiledb_config}
         config.update(extra)
-        return _shared_ctx(tuple(sorted(config.items())))
+        with storage_errors("use the TileDB configuration", uri):
+            return _shared_ctx(tuple(sorted(config.items())))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SOMATileDBContext):
@@ -163,8 +171,20 @@ def _shared_ctx(config: tuple[tuple[str, str], ...]) -> Any:
     return tiledb.Ctx(tiledb.Config(dict(config)))
 
 
-def _config_text(value: ConfigValue) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _config_texts(config: Any) -> dict[str, str]:
+    if not isinstance(config, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, str | int | float)
+        for key, value in config.items()
+    ):
+        msg = (
+            "tiledb_config must be a mapping of TileDB's setting names to text or "
+            f"numbers, got {config!r}"
+        )
+        raise ArgumentTypeError(msg)
+    return {
+        key: str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in config.items()
+    }
 
 
 def check_context(context: SOMATileDBContext | None) -> SOMATileDBContext:
@@ -199,25 +219,33 @@ def to_timestamp_ms(timestamp: OpenTimestamp) -> int:
     ArgumentError
         If it is outside [0, 2**64).
     """
+    ms: Any = timestamp
     if isinstance(timestamp, datetime.datetime):
-        timestamp = int(timestamp.timestamp() * 1000)
-    if not isinstance(timestamp, int):
+        try:
+            ms = (timestamp.astimezone() - _EPOCH) // datetime.timedelta(milliseconds=1)
+        except (ValueError, OverflowError):  # local time outside the years 1 to 9999
+            ms = -1
+    try:
+        ms = operator.index(ms)
+    except TypeError as err:
         msg = (
             "timestamp must be an int (milliseconds since 1970-01-01 UTC) or a "
             f"datetime, got {timestamp!r}"
         )
-        raise ArgumentTypeError(msg)
-    if not 0 <= timestamp <= MAX_TIMESTAMP_MS:
-        msg = f"timestamp must be in [0, 2**64) milliseconds, got {timestamp!r}"
+        raise ArgumentTypeError(msg) from err
+    if not 0 <= ms <= MAX_TIMESTAMP_MS:
+        msg = (
+            "timestamp must be in [0, 2**64) milliseconds since 1970-01-01 UTC, got "
+            f"{timestamp!r}"
+        )
         raise ArgumentError(msg)
-    return int(timestamp)
+    return int(ms)
 
 
 def ms_to_datetime(timestamp_ms: int) -> datetime.datetime:
     """Convert milliseconds since 1970-01-01 UTC to an aware UTC datetime."""
-    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     try:
-        return epoch + datetime.timedelta(milliseconds=timestamp_ms)
+        return _EPOCH + datetime.timedelta(milliseconds=timestamp_ms)
     except OverflowError:
         return datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
@@ -229,7 +257,8 @@ def now_ms() -> int:
 
 # URIs ---------------------------------------------------------------------------
 
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+_FILE_ROOTS: Final = ("file:///", "file://localhost/")
+_SCHEME: Final = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def check_uri(uri: Any) -> str:
@@ -240,13 +269,20 @@ def check_uri(uri: Any) -> str:
     ArgumentTypeError
         If it is not a str (a path object: convert it with ``str()``).
     ArgumentError
-        If it is empty or holds a NUL character.
+        If it is empty or holds a NUL character, or is a ``file://`` address of another
+        machine.
     """
     if not isinstance(uri, str):
         msg = f"uri must be a str, got {type(uri).__name__}: {uri!r}; use str(path)"
         raise ArgumentTypeError(msg)
     if not uri or "\0" in uri:
         msg = f"uri must be a non-empty text without NUL characters, got {uri!r}"
+        raise ArgumentError(msg)
+    if uri.startswith("file://") and not uri.startswith(_FILE_ROOTS):
+        msg = (
+            f"A file address starts with 'file:///' and the full path, got {uri!r}; "
+            "give the plain path instead"
+        )
         raise ArgumentError(msg)
     return uri
 
@@ -272,8 +308,7 @@ def local_path(uri: str) -> str:
     """Return the absolute local path of a local URI."""
     if not uri.startswith("file://"):
         return os.path.abspath(os.path.expanduser(uri))
-    parts = urlsplit(uri)
-    path = uri[len("file://") + len(parts.netloc) :] or "/"
+    path = uri.removeprefix("file://").removeprefix("localhost")
     if not os.path.exists(path) and os.path.exists(unquote(path)):
         path = unquote(path)
     return os.path.abspath(path)
@@ -322,6 +357,10 @@ def translate_error(err: Exception, action: str, uri: str) -> SOMAError:
         )
     ):
         kind, advice = AccessError, "Check the permissions of the store and its folder."
+    elif low.startswith("config error"):
+        kind, advice = ArgumentError, "Correct this setting in the SOMATileDBContext."
+    elif "unsupported uri scheme" in low:
+        kind, advice = ArgumentError, "TileDB does not know this kind of address."
     elif "already exists" in low or number == errno.EEXIST:
         kind, advice = AlreadyExistsError, "Choose another place or remove it first."
     elif any(

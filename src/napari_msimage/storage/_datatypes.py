@@ -56,9 +56,9 @@ def to_dtype(value: Any) -> np.dtype[Any]:
         name = _ARROW_NAMES.get(str(value), str(value))
     try:
         dtype = None if name is None else np.dtype(name)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, SyntaxError):  # numpy parses text as Python
         dtype = None
-    if dtype is None or dtype.name not in _FORMATS or isinstance(value, float | int):
+    if dtype is None or dtype.name not in _FORMATS or isinstance(value, np.generic):
         msg = (
             f"Unsupported pixel type {value!r}. A SOMA image holds one of: "
             f"{', '.join(_FORMATS)}."

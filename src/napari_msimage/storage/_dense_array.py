@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
@@ -37,7 +37,8 @@ class DenseNDArray:
     """
 
     _state: ArrayState
-    _parent: object
+    #: Keeps the image alive, and so open, while its level is in use.
+    _image: object
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         msg = (
@@ -142,12 +143,19 @@ class DenseNDArray:
         mode: OpenMode,
         context: SOMATileDBContext,
         clock: WriteClock,
-        parent: object = None,
     ) -> Self:
-        """Open at a normalized address, sharing the clock of a write session."""
+        """Open at a normalized address."""
         self = object.__new__(cls)
-        self._parent = parent  # keeps the image open while its levels are in use
+        self._image = None
         self._state = ArrayState(uri, address, mode, context, clock)
+        return self
+
+    @classmethod
+    def _of_image(cls, state: ArrayState, image: object) -> Self:
+        """Return the array of a level, which its image opened and will close."""
+        self = object.__new__(cls)
+        self._image = image
+        self._state = state
         return self
 
     @classmethod
@@ -176,9 +184,16 @@ class DenseNDArray:
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_state"):
+        if hasattr(self, "_state") and self._image is None:
             with contextlib.suppress(SOMAError):
                 self.close()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        msg = (
+            f"An open array cannot be copied or pickled ({self!r}); pass its uri, "
+            f"{self.uri!r}, and open it there"
+        )
+        raise ArgumentTypeError(msg)
 
     def __repr__(self) -> str:
         state = "CLOSED" if self.closed else "open"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import time
@@ -10,19 +9,17 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import tiledb
 
 from ..errors import FormatError
 from ._context import is_local, storage_errors
 from ._header_check import check_headers
-from ._metadata import MetadataValue, Unreadable
+from ._metadata import MetadataValue, Unreadable, plain_value
+from ._staging import STAGING_MARK, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Everything this package is in the middle of writing carries this in its name.
-STAGING_MARK: Final = "__msimage_tmp_"
 _MAX_MEMBERS: Final = 256
 _FOLDERS: Final = ("__group", "__meta")
 
@@ -94,14 +91,7 @@ def _load_once(uri: str, ctx: Any, timestamp_ms: int) -> GroupContents:
         if is_local(uri):
             check_headers(uri)
         with tiledb.Group(uri, "r", _config(timestamp_ms), ctx) as group:
-            metadata = {}
-            for key in group.meta.keys():  # noqa: SIM118 - items() reads all values
-                try:
-                    metadata[key] = _plain(group.meta[key])
-                except tiledb.TileDBError as err:
-                    if "datatype not supported" not in str(err):
-                        raise
-                    metadata[key] = Unreadable()
+            metadata = read_entries(group.meta)
             if len(group) > _MAX_MEMBERS:
                 msg = (
                     f"The group at {uri!r} has {len(group)} members; at most "
@@ -116,9 +106,23 @@ def _load_once(uri: str, ctx: Any, timestamp_ms: int) -> GroupContents:
                     m.type is not tiledb.Group,
                 )
                 for m in group
+                if m.name  # TileDB allows members without a name; a level has one
             ]
     members.sort(key=lambda m: m.name.encode("utf-8", "surrogateescape"))
     return GroupContents({m.name: m for m in members}, metadata)
+
+
+def read_entries(meta: Any) -> dict[str, Any]:
+    """Return the metadata entries of an open TileDB group or array."""
+    entries: dict[str, Any] = {}
+    for key in meta.keys():  # noqa: SIM118 - items() fails at the first unreadable one
+        try:
+            entries[key] = plain_value(meta[key])
+        except tiledb.TileDBError as err:
+            if "datatype not supported" not in str(err):
+                raise
+            entries[key] = Unreadable()
+    return entries
 
 
 def create_group(uri: str, ctx: Any) -> None:
@@ -237,22 +241,5 @@ def _move_into_place(source: str, folder: str) -> None:
     sync_folder(folder)
 
 
-def sync_folder(path: str) -> None:
-    """Flush a folder's entries to disk, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _config(timestamp_ms: int) -> Any:
     return tiledb.Config({"sm.group.timestamp_end": str(timestamp_ms)})
-
-
-def _plain(value: Any) -> Any:
-    """Return numpy scalars, and tuples of them, as plain Python values."""
-    if isinstance(value, np.generic):
-        return value.item()
-    return value

@@ -39,7 +39,7 @@ class ImageDescription:
     def levels(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Return address and shape of every level by key, finest first."""
         return {
-            level.key: (self._level_uri(level.key), level.shape)
+            level.key: (self._state.level_uri(level.key), level.shape)
             for level in self._state.levels
         }
 
@@ -60,7 +60,7 @@ class ImageDescription:
 
     def level_uri(self, level: int | str) -> str:
         """Return the absolute address of a level; see `level_shape`."""
-        return self._level_uri(self._level(level).key)
+        return self._state.level_uri(self._level(level).key)
 
     def get_transform_from_level(self, level: int | str) -> ScaleTransform:
         """Return the transform from a level's pixels to the reference level's.
@@ -181,7 +181,3 @@ class ImageDescription:
     def _level(self, level: int | str) -> Level:
         state = self._state
         return state.levels[resolve_level(level, state.levels, state.uri)]
-
-    def _level_uri(self, key: str) -> str:
-        uri = self._state.members[key].uri
-        return f"file://{uri}" if uri.startswith("/") else uri

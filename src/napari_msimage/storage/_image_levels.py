@@ -58,7 +58,7 @@ def find_levels(
     """
     named = [k[len(LEVEL_PREFIX) :] for k in metadata if k.startswith(LEVEL_PREFIX)]
     complete = [key for key in named if key in members and members[key].is_array]
-    _warn_of_leftovers(set(named) ^ set(members), set(complete), uri, stacklevel + 1)
+    _warn_of_leftovers({*named, *members} - {*complete}, uri, stacklevel + 1)
     if len(complete) > MAX_LEVELS:
         msg = f"The image at {uri!r} has {len(complete)} levels, more than {MAX_LEVELS}"
         raise FormatError(msg)
@@ -70,13 +70,12 @@ def find_levels(
     return levels
 
 
-def _warn_of_leftovers(
-    odd: set[str], complete: set[str], uri: str, stacklevel: int
-) -> None:
-    if leftovers := sorted(odd - complete):
+def _warn_of_leftovers(leftovers: set[str], uri: str, stacklevel: int) -> None:
+    if leftovers:
+        names = ", ".join(map(repr, sorted(leftovers)))
         msg = (
             f"Skipped what is left of removed or unfinished levels of {uri!r}: "
-            f"{', '.join(map(repr, leftovers))} (a level needs its array in the group "
+            f"{names} (a level needs its array in the group "
             "and its shape in the metadata)"
         )
         warnings.warn(msg, StoreWarning, stacklevel=stacklevel)

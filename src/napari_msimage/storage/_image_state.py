@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import ModeError
-from ._context import is_local, local_path, now_ms
+from ..errors import AlreadyExistsError, ModeError
+from ._array_state import ArrayState
+from ._context import is_local, local_path, normalize_uri, now_ms
 from ._group import GroupChange, Member, commit, load_group
 from ._image_levels import Level, find_levels, sort_levels
+from ._image_members import check_array
 from ._metadata import LEVEL_PREFIX, Metadata, read_image_metadata, shape_to_json
 from ._probe import require_group
 
@@ -53,14 +55,25 @@ class ImageState:
         self.context = context
         self.clock = clock
         self.closed = True
+        self._opened: list[ArrayState] = []
+        self._current: dict[str, ArrayState] = {}
 
     @property
     def ctx(self) -> Any:
         """TileDB context for the image's address."""
         return self.context.tiledb_ctx(self.address)
 
-    def load(self, mode: OpenMode, stacklevel: int) -> None:
+    def load(self, mode: OpenMode, timestamp_ms: int, stacklevel: int) -> None:
         """Read members and metadata; the state stays as it was when that fails.
+
+        Parameters
+        ----------
+        mode : {"r", "w", "d"}
+            Read, write or delete.
+        timestamp_ms : int
+            Time to read at, or first one to write with.
+        stacklevel : int
+            Whom warnings are for, counted from the caller.
 
         Raises
         ------
@@ -70,7 +83,6 @@ class ImageState:
             If it is not a SOMA multiscale image, or damaged.
         """
         require_group(self.address, self.ctx)
-        timestamp_ms = self.clock.base_ms
         # changes apply to the present state, whatever time they are written with
         read_ms = timestamp_ms if mode == "r" else now_ms()
         stored = load_group(self.address, self.ctx, read_ms)
@@ -85,6 +97,55 @@ class ImageState:
         self.members = {k: m for k, m in stored.members.items() if k in kept}
         self._stored = stored.members
         self._deleted: set[str] = set()
+        self._current = {}
+
+    def array(self, key: str, stacklevel: int) -> ArrayState:
+        """Return the open array of a level; the image closes it.
+
+        Raises
+        ------
+        FormatError
+            If it does not fit what the image says of it.
+        """
+        array = self._current.get(key)
+        if array is None or array.closed:
+            address = normalize_uri(self.members[key].uri)
+            array = ArrayState(
+                self.level_uri(key), address, self.mode, self.context, self.clock
+            )
+            try:
+                check_array(self, key, array.schema, stacklevel + 1)
+            except BaseException:
+                array.close()
+                raise
+            self._opened = [one for one in self._opened if not one.closed]
+            self._opened.append(array)
+            self._current[key] = array
+        return array
+
+    def level_uri(self, key: str) -> str:
+        """Return the absolute address of a level, as upstream spells it."""
+        uri = self.members[key].uri
+        return f"file://{uri}" if uri.startswith("/") else uri
+
+    def flush_arrays(self) -> None:
+        """Write what is pending in the levels' arrays."""
+        for array in self._opened:
+            if not array.closed:
+                array.flush()
+
+    def close(self) -> None:
+        """Write what is pending and close the levels' arrays.
+
+        When writing fails the image stays open and keeps the changes.
+        """
+        for array in self._opened:
+            array.close()
+        self.flush()
+        if self.mode != "r":
+            self.clock.settle()
+        self._opened, self._current = [], {}
+        self.closed = True
 
     def add(self, level: Level, member: Member) -> None:
         """Note a new level."""
@@ -98,23 +159,55 @@ class ImageState:
         self._deleted.add(key)
         self.metadata.drop(LEVEL_PREFIX + key)
         self.levels = [level for level in self.levels if level.key != key]
+        self._current.pop(key, None)
 
     def flush(self) -> None:
-        """Write what changed since the image was opened or last flushed."""
+        """Write what changed since the image was opened or last flushed.
+
+        Raises
+        ------
+        AlreadyExistsError
+            If another session has added a level of the same key meanwhile.
+        """
+        if self.mode == "r":
+            return
         changed, dropped = self.metadata.changes()
         before, now = self._stored, self.members
         added = tuple(m for k, m in now.items() if before.get(k) is not m)
         removed = tuple(k for k in self._deleted if k in before and k not in now)
-        replaced = tuple(m.name for m in added if m.name in before)
+        replaced: tuple[str, ...] = ()
+        if added or removed:
+            # other sessions may have changed the group since it was read
+            present = load_group(self.address, self.ctx, now_ms()).members
+            self._check_clashes(added, present)
+            removed = tuple(name for name in removed if name in present)
+            replaced = tuple(m.name for m in added if m.name in present)
         change = GroupChange(added, removed + replaced, changed, tuple(dropped))
-        if self.mode == "r" or not change:
+        if not change:
             return
         names = [*changed, *dropped, *removed, *(member.name for member in added)]
         stamp = self.clock.for_names(self.address, names)
         commit(self.address, change, self.ctx, stamp)
         self.metadata.written()
-        self._stored = {k: m for k, m in before.items() if k not in removed} | now
+        gone = self._deleted - set(now)
+        self._stored = {k: m for k, m in before.items() if k not in gone} | now
         self._deleted.clear()
+
+    def _check_clashes(
+        self, added: tuple[Member, ...], present: dict[str, Member]
+    ) -> None:
+        for member in added:
+            other = present.get(member.name)
+            known = self._stored.get(member.name)
+            ours = {normalize_uri(m.uri) for m in (member, known) if m is not None}
+            if other is not None and normalize_uri(other.uri) not in ours:
+                msg = (
+                    f"Another session has added a level {member.name!r} to "
+                    f"{self.uri!r} meanwhile. Remove yours, del image["
+                    f"{member.name!r}], and close the image again; its pixels stay at "
+                    f"{member.uri!r}."
+                )
+                raise AlreadyExistsError(msg)
 
     def members_outside(self) -> dict[str, str]:
         """Return key and address of the levels stored outside the image's folder."""

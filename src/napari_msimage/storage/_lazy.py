@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+
+import numpy as np
 
 from ..errors import ArgumentError, StorageError
 from ._array_pool import ArrayLease
@@ -13,7 +15,6 @@ from ._tile_reads import read_selection
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
     from ._array_pool import ArrayFacts
@@ -179,7 +180,8 @@ class LevelArray:
         Returns
         -------
         ndarray
-            The caller's own, writeable. Cells never written have the fill value.
+            The caller's own, writeable and C-contiguous, also where the view is
+            transposed. Cells never written have the fill value.
 
         Raises
         ------
@@ -213,9 +215,11 @@ class LevelArray:
         ArgumentTypeError
             If an axis is not an integer.
         """
-        order: Any = axes
-        if len(axes) == 1 and not hasattr(axes[0], "__index__"):
-            order = () if axes[0] is None else axes[0]
+        order: Any = axes or None
+        if len(axes) == 1 and not isinstance(axes[0], SupportsIndex):
+            order = axes[0]
+        elif len(axes) == 1 and isinstance(axes[0], np.ndarray):
+            order = axes[0].tolist()
         return self._view(self._selection.transpose(order))
 
     @property
@@ -238,7 +242,7 @@ class LevelArray:
 
     @property
     def timestamp_ms(self) -> int | None:
-        """When the snapshot was taken that this array shows."""
+        """Time of the snapshot shown, in milliseconds; None until the next read."""
         return self._lease.timestamp_ms
 
     def close(self) -> None:
@@ -255,6 +259,12 @@ class LevelArray:
         An array made with a `timestamp_ms` stays there.
         """
         self._lease.refresh()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         lease = self._lease

@@ -34,6 +34,9 @@ _SPATIAL_VERSIONS: Final = ("0.1.0", "0.2.0")
 MAX_LEVELS: Final = 64
 _MAX_SIZE: Final = 2**31
 _MAX_CELLS: Final = 2**48
+#: What one session may write: TileDB reads all of it at the first access, and we
+#: refuse to open files of more than 8 MiB (see `_header_check`).
+_MAX_PENDING_BYTES: Final = 4 * 2**20
 
 MetadataValue = str | bytes | int | float
 
@@ -275,6 +278,7 @@ class Metadata(MutableMapping[str, MetadataValue]):
     ) -> None:
         self._stored = dict(values)
         self._values = dict(values)
+        self._pending: dict[str, int] = {}
         self._guard = guard
         self._uri = uri
         self._owner: object = None
@@ -296,7 +300,9 @@ class Metadata(MutableMapping[str, MetadataValue]):
     def __setitem__(self, key: str, value: MetadataValue) -> None:
         self._guard("write")
         self._check_changeable(key)
-        self._values[key] = _check_value(key, value)
+        checked = _check_value(key, value)
+        self._check_size(key, checked)
+        self._values[key] = checked
 
     def __delitem__(self, key: str) -> None:
         self._guard("write")
@@ -341,6 +347,7 @@ class Metadata(MutableMapping[str, MetadataValue]):
         """Note that the changes are on disk now."""
         self._stored.clear()
         self._stored.update(self._values)
+        self._pending.clear()
 
     def put(self, key: str, value: MetadataValue) -> None:
         """Set an entry of the format itself, unchecked."""
@@ -364,9 +371,28 @@ class Metadata(MutableMapping[str, MetadataValue]):
             )
             raise ArgumentError(msg)
 
+    def _check_size(self, key: str, value: MetadataValue) -> None:
+        text = value if isinstance(value, str | bytes) else b"8 bytes."
+        size = len(key.encode()) + len(text.encode() if isinstance(text, str) else text)
+        total = size + sum(n for k, n in self._pending.items() if k != key)
+        if total > _MAX_PENDING_BYTES:
+            msg = (
+                f"The metadata entry {key!r} takes {size} bytes; at most "
+                f"{_MAX_PENDING_BYTES} bytes of metadata can be written to "
+                f"{self._uri!r} at once. Store large data as an array."
+            )
+            raise ArgumentError(msg)
+        self._pending[key] = size
+
+
+def plain_value(value: Any) -> Any:
+    """Return numpy scalars as plain Python values."""
+    return value.item() if isinstance(value, np.generic) else value
+
 
 def _same(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and bool(a == b)
+    # an object is the same as itself also when it is not a number
+    return a is b or (type(a) is type(b) and bool(a == b))
 
 
 def _check_value(key: str, value: Any) -> MetadataValue:

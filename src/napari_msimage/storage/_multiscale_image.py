@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import warnings
-from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from weakref import WeakSet, WeakValueDictionary
 
 from ..coordinates import CoordinateSpace, coordinate_space_to_json
-from ..errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    LevelKeyError,
-    SOMAError,
-    StoreWarning,
-)
+from ..errors import ArgumentError, ArgumentTypeError, SOMAError, StoreWarning
 from ._clock import WriteClock
-from ._context import check_context, check_uri, normalize_uri
-from ._dense_array import DenseNDArray
-from ._image_create import check_spec, create_image, level_array
-from ._image_description import ImageDescription
-from ._image_levels import Level, channel_position
-from ._image_members import check_array, check_new_level, member_for
+from ._context import check_context, check_uri, normalize_uri, now_ms
+from ._image_create import check_spec, create_image
+from ._image_levels import channel_position
+from ._image_mapping import ImageMapping
 from ._image_state import ImageState
-from ._layout import plan_layout
 from ._lazy import LevelArray
 from ._metadata import COORDINATE_SPACE
 from ._soma_coords import check_mode, check_result_order
@@ -36,13 +28,13 @@ from ._spatial_read import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ._array_state import OpenMode
     from ._context import OpenTimestamp, SOMATileDBContext
 
 
-class MultiscaleImage(ImageDescription, MutableMapping[str, DenseNDArray]):
+class MultiscaleImage(ImageMapping):
     """An image stored as levels of decreasing resolution on one coordinate space.
 
     A mapping of level keys to arrays, with the methods and attributes of
@@ -59,10 +51,7 @@ class MultiscaleImage(ImageDescription, MutableMapping[str, DenseNDArray]):
         When constructed directly.
     """
 
-    __slots__ = ("__weakref__", "_children", "_fetched")
-
-    _children: list[DenseNDArray]
-    _fetched: dict[str, DenseNDArray]
+    __slots__ = ()
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         msg = (
@@ -195,9 +184,9 @@ class MultiscaleImage(ImageDescription, MutableMapping[str, DenseNDArray]):
     ) -> Self:
         self = object.__new__(cls)
         self._state = ImageState(uri, address, context, clock)
-        self._children = []
-        self._fetched = {}
-        self._state.load(mode, stacklevel=3)
+        self._arrays = WeakValueDictionary()
+        self._state.load(mode, clock.base_ms, stacklevel=3)
+        _open_images.add(self)
         return self
 
     def reopen(
@@ -216,13 +205,12 @@ class MultiscaleImage(ImageDescription, MutableMapping[str, DenseNDArray]):
         state = self._state
         explicit = state.context.open_timestamp_ms(tiledb_timestamp)
         if not state.closed:
-            for child in self._children:
-                child._state.flush()
+            state.flush_arrays()
             state.flush()
             state.clock.settle()
-        state.clock.restart(explicit)
-        state.load(mode, stacklevel=2)
-        self._fetched.clear()
+        timestamp_ms = now_ms() if explicit is None else explicit
+        state.load(mode, timestamp_ms, stacklevel=2)
+        state.clock.restart(explicit, timestamp_ms)
         return self
 
     def close(self) -> None:
@@ -231,17 +219,8 @@ class MultiscaleImage(ImageDescription, MutableMapping[str, DenseNDArray]):
         May be called again. When writing fails the image stays open and keeps the
         changes.
         """
-        state = self._state
-        if state.closed:
-            return
-        for child in self._children:
-            child.close()
-        state.flush()
-        if state.mode != "r":
-            state.clock.settle()
-        self._children.clear()
-        self._fetched.clear()
-        state.closed = True
+        if not self._state.closed:
+            self._state.close()
 
     def __enter__(self) -> Self:
         return self
@@ -253,6 +232,13 @@ class MultiscaleImage(ImageDescription, MutableMapping[str, DenseNDArray]):
         if hasattr(self, "_state") and not self._state.closed:
             with contextlib.suppress(SOMAError):
                 self.close()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        msg = (
+            f"An open image cannot be copied or pickled ({self!r}); pass its uri, "
+            f"{self.uri!r}, and open it there"
+        )
+        raise ArgumentTypeError(msg)
 
     @classmethod
     def exists(
@@ -273,172 +259,7 @@ class MultiscaleImage(ImageDescription, MutableMapping[str, DenseNDArray]):
                 return False
         return True
 
-    # Mapping of level keys to arrays
-
-    def __getitem__(self, key: str) -> DenseNDArray:
-        """Return the array of a level, open in the image's mode."""
-        self._state.verify_open("open a level of")
-        if key not in self._state.members:
-            raise self._no_level(key)
-        child = self._fetched.get(key)
-        if child is None or child.closed:
-            child = DenseNDArray._open(
-                self._level_uri(key),
-                normalize_uri(self._state.members[key].uri),
-                self._state.mode,
-                self._state.context,
-                self._state.clock,
-                parent=self,
-            )
-            check_array(self._state, key, child)
-            self._fetched[key] = child
-            self._children.append(child)
-        return child
-
-    def __setitem__(self, key: str, value: DenseNDArray) -> None:
-        self.set(key, value)
-
-    def __delitem__(self, key: str) -> None:
-        """Remove a level; its array stays in the folder, as upstream leaves it."""
-        state = self._state
-        state.verify_mode("remove a level of", "d", "w")
-        if key not in state.members:
-            raise self._no_level(key)
-        if state.mode == "w":
-            warnings.warn(
-                "Removing a level in mode 'w' is deprecated upstream; use mode 'd'",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-        state.remove(key)
-        self._fetched.pop(key, None)
-
-    def popitem(self) -> tuple[str, DenseNDArray]:
-        """Remove the first level by name; return its key and its array, still open.
-
-        Raises
-        ------
-        LevelKeyError
-            If the image has no level.
-        """
-        for key in self:
-            return key, self.pop(key)
-        msg = f"The image at {self.uri!r} has no level to remove"
-        raise LevelKeyError(msg)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(list(self._state.members))
-
-    def __len__(self) -> int:
-        return len(self._state.members)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._state.members
-
-    def set(
-        self,
-        key: str,
-        value: DenseNDArray,
-        *,
-        use_relative_uri: bool | None = None,
-    ) -> Self:
-        """Make an existing array a level of this image.
-
-        Parameters
-        ----------
-        key : str
-            Key of the new level.
-        value : DenseNDArray
-            Array of the image's type and channel count, inside or outside its folder.
-        use_relative_uri : bool, optional
-            Store its address relative to the image; by default for arrays inside its
-            folder.
-
-        Returns
-        -------
-        MultiscaleImage
-            This image.
-
-        Raises
-        ------
-        LevelKeyError
-            If the image has a level of this key.
-        ArgumentError, ArgumentTypeError
-            If the array does not fit.
-        """
-        if not isinstance(value, DenseNDArray):
-            msg = f"A level must be a DenseNDArray, got {type(value).__name__}"
-            raise ArgumentTypeError(msg)
-        shape = check_new_level(self._state, key, value.shape)
-        if value.dtype != self._state.schema.dtype:
-            msg = (
-                f"The array at {value.uri!r} has type {value.dtype}; the image at "
-                f"{self.uri!r} has {self._state.schema.dtype}"
-            )
-            raise ArgumentError(msg)
-        self._state.verify_mode("add a level to", "w")
-        self._state.add(
-            Level(key, shape), member_for(self._state, key, value, use_relative_uri)
-        )
-        return self
-
-    def add_new_level(
-        self,
-        key: str,
-        *,
-        uri: str | None = None,
-        shape: Sequence[int],
-        platform_config: Any = None,
-    ) -> DenseNDArray:
-        """Add a level, pixels not written yet.
-
-        The level belongs to the image once the image is closed.
-
-        Parameters
-        ----------
-        key : str
-            Key of the new level.
-        uri : str, optional
-            Where its array is to be, relative to the image unless absolute; an
-            existing SOMA array of this shape and type is used as it is.
-        shape : sequence of int
-            Shape in data axis order, channel axis included.
-        platform_config : optional
-            Overrides tile extents and filters, as for tiledbsoma.
-
-        Returns
-        -------
-        DenseNDArray
-            The level's array, open for writing.
-
-        Raises
-        ------
-        LevelKeyError
-            If the image has a level of this key.
-        ArgumentError, ArgumentTypeError
-            If key or shape make no sense.
-        ModeError
-            If the image is not open for writing.
-        """
-        sizes = check_new_level(self._state, key, shape)
-        dtype = self._state.schema.dtype
-        layout = plan_layout(
-            sizes, dtype, channel_position(self._state.schema), platform_config
-        )
-        self._state.verify_mode("add a level to", "w")
-        with level_array(
-            key,
-            uri,
-            sizes,
-            dtype,
-            layout,
-            target=self._state.address,
-            address=self._state.address,
-            context=self._state.context,
-            timestamp_ms=self._state.clock.base_ms,
-        ) as member:
-            self._state.add(Level(key, sizes), member)
-        return self[key]
+    # Pixels
 
     def level_array(self, level: int | str) -> LevelArray:
         """Return a lazy view of a level: indexing composes, ``np.asarray`` reads.
@@ -525,17 +346,17 @@ class MultiscaleImage(ImageDescription, MutableMapping[str, DenseNDArray]):
             region_transform,
             region_coord_space,
         )
-        array = self[self._level(level).key]
+        array = self._state.array(self._level(level).key, stacklevel=2)
         plan = plan_region(
             region,
             to_region,
             space,
             channel_coords,
-            array.shape,
+            array.schema.shape,
             self._state.schema,
             self.uri,
         )
-        block = array._state.read_box(plan.start, plan.stop)
+        block = array.read_box(plan.start, plan.stop)
         if plan.channels is not None:
             block = block.take(plan.channels, axis=channel_position(self._state.schema))
         block = arrange(block, self.data_axis_order, data_axis_order)
@@ -563,9 +384,6 @@ class MultiscaleImage(ImageDescription, MutableMapping[str, DenseNDArray]):
         self._state.metadata.put(COORDINATE_SPACE, coordinate_space_to_json(value))
         self._state.space = value
 
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
-
     def verify_open_for_writing(self) -> None:
         """Do nothing if the image is open for writing.
 
@@ -576,8 +394,13 @@ class MultiscaleImage(ImageDescription, MutableMapping[str, DenseNDArray]):
         """
         self._state.verify_mode("write to", "w")
 
-    def _no_level(self, key: object) -> LevelKeyError:
-        names = ", ".join(map(repr, self)) or "none"
-        return LevelKeyError(
-            f"No level {key!r} in the image at {self.uri!r}; its levels are {names}"
-        )
+
+_open_images: Final[WeakSet[MultiscaleImage]] = WeakSet()
+
+
+@atexit.register
+def _close_open_images() -> None:
+    """Write what is pending in images that nobody closed before the program ends."""
+    for image in list(_open_images):
+        with contextlib.suppress(SOMAError):
+            image.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import reprlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
@@ -98,8 +99,8 @@ class Selection:
         axes.extend(dim for _, dim in rest)
         return Selection(tuple(ranges), tuple(axes), self.n_dims)
 
-    def transpose(self, order: Sequence[int]) -> Selection:
-        """Compose with ``array.transpose(order)``; an empty order reverses the axes.
+    def transpose(self, order: Sequence[int] | None = None) -> Selection:
+        """Compose with ``array.transpose(order)``; None reverses the axes.
 
         Raises
         ------
@@ -109,7 +110,7 @@ class Selection:
         ArgumentTypeError
             If an axis is not an integer.
         """
-        if not order:
+        if order is None:
             return Selection(self.ranges, self.axes[::-1], self.n_dims)
         n = len(self.axes)
         try:
@@ -127,28 +128,32 @@ class Selection:
         axes = tuple(self.axes[axis] for axis in found)
         return Selection(self.ranges, axes, self.n_dims)
 
-    def arrange(self, cells: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Turn the cells as read into the result: flip, drop and reorder axes.
+    def in_array_order(self, result: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Show a result as the cells at `sorted_ranges`, in the array's axis order.
 
         Parameters
         ----------
-        cells : ndarray
-            The cells at `sorted_ranges`, in the array's axis order.
+        result : ndarray, shape `shape`
+            Where the cells go.
 
         Returns
         -------
         ndarray
-            A view of `cells`.
+            A view: writing to it fills `result`.
         """
+        place = {dim: axis for axis, dim in enumerate(self.axes)}
+        n_dropped = self.n_dims - sum(dim < self.n_dims for dim in self.axes)
+        spare = iter(range(result.ndim, result.ndim + n_dropped))
+        order = [
+            place[dim] if dim in place else next(spare) for dim in range(self.n_dims)
+        ]
+        added = [place[dim] for dim in self.axes if dim >= self.n_dims]
+        cells = result[(..., *(None,) * n_dropped)].transpose(*order, *added)
         flips = [
             slice(None, None, -1) if r.step < 0 else slice(None)
             for r in self.ranges[: self.n_dims]
         ]
-        added = self.ranges[self.n_dims :]
-        cells = cells[(*flips, *(None for _ in added))]
-        dropped = [d for d in range(len(self.ranges)) if d not in self.axes]
-        cells = cells.transpose(*dropped, *self.axes)
-        return cells[(0,) * len(dropped) + (...,)]
+        return cells[(*flips, *(0 for _ in added))]
 
     def chunks(self, extents: Sequence[int]) -> tuple[tuple[int, ...], ...]:
         """Return how many cells of each tile it picks, per axis, in dask's form.
@@ -170,9 +175,10 @@ def _expand(items: tuple[Any, ...], n_axes: int) -> list[IndexItem]:
     """Check the items of an index and replace the ellipsis by whole slices."""
     for item in items:
         if not _is_basic(item):
+            shown = " ".join(reprlib.repr(item).split())
             msg = (
                 "only integers, slices, '...' and None can index a level, got "
-                f"{item!r} ({type(item).__name__}); read first, as "
+                f"{shown} ({type(item).__name__}); read first, as "
                 "np.asarray(level)[...]"
             )
             raise ArgumentTypeError(msg)

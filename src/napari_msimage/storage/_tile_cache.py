@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -94,6 +94,7 @@ class TileCache:
         self._change = threading.Condition(self._lock)
         self._tiles: OrderedDict[TileKey, tuple[Array, _Buffer]] = OrderedDict()
         self._claims: dict[TileKey, _Batch] = {}
+        self._evicting: deque[str] = deque()
         self._nbytes = 0
         self._hits = self._misses = self._waits = self._evictions = 0
 
@@ -111,12 +112,14 @@ class TileCache:
             If `max_bytes` is negative.
         """
         with self._lock:
+            self._evict_now()
             self._max_bytes = _check_max_bytes(max_bytes)
             self._shrink()
 
     def stats(self) -> CacheStats:
         """Return the counts and sizes of this moment."""
         with self._lock:
+            self._evict_now()
             return CacheStats(
                 hits=self._hits,
                 misses=self._misses,
@@ -135,16 +138,22 @@ class TileCache:
             self._hits = self._misses = self._waits = self._evictions = 0
 
     def evict(self, uri: str) -> None:
-        """Drop the tiles of the array at `uri`, and of everything stored below it."""
-        below = uri.rstrip("/") + "/"
-        with self._lock:
-            for key in list(self._tiles):
-                if key[0] == uri or str(key[0]).startswith(below):
-                    self._drop(key)
+        """Drop the tiles of the array at `uri`, and of everything stored below it.
+
+        May be called by a finalizer, in a thread that is inside another method: then
+        that thread, or the next one that looks, drops them.
+        """
+        self._evicting.append(uri)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._evict_now()
+            finally:
+                self._lock.release()
 
     def get(self, key: TileKey) -> Array | None:
         """Return a tile if it is held, else None; never waits."""
         with self._lock:
+            self._evict_now()
             return self._find(key)
 
     def get_or_make(
@@ -216,6 +225,7 @@ class TileCache:
         mine = _Batch()
         others: dict[TileKey, _Batch] = {}
         with self._lock:
+            self._evict_now()
             for key in keys:
                 if (tile := self._find(key)) is not None:
                     found[key] = tile
@@ -276,6 +286,14 @@ class TileCache:
                 else:
                     failed.append(key)
         return failed
+
+    def _evict_now(self) -> None:
+        while self._evicting:
+            uri = self._evicting.popleft()
+            below = uri.rstrip("/") + "/"
+            for key in list(self._tiles):
+                if key[0] == uri or str(key[0]).startswith(below):
+                    self._drop(key)
 
     def _find(self, key: TileKey) -> Array | None:
         tile = self._tiles.get(key)

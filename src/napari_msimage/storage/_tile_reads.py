@@ -33,6 +33,7 @@ _MAX_TILE_BYTES: Final = 64 * 2**20
 _SMALL_TILE_CELLS: Final = 1024
 _MANY_TILES: Final = 4096
 _BLOCK_CELLS: Final = 2**15
+_FEW_CHANNELS: Final = 16
 
 
 def read_selection(
@@ -56,7 +57,7 @@ def read_selection(
     Returns
     -------
     ndarray
-        The caller's own, writeable; its memory order may be any.
+        The caller's own, writeable and C-contiguous.
 
     Raises
     ------
@@ -74,16 +75,19 @@ def read_selection(
             "read at once. Index a smaller part, or use a coarser level."
         )
         raise ArgumentError(msg)
+    # In the order of the view, so that a viewer can upload interleaved channels as
+    # they are: numpy takes 7 times longer to interleave them afterwards.
+    result = np.empty(selection.shape, dtype)
     if not selection.size:
-        return np.empty(selection.shape, dtype)
+        return result
     ranges = selection.sorted_ranges
     extents = block_extents(array.facts.shape, array.facts.tile_extents)
-    cells = np.empty(tuple(map(len, ranges)), dtype)
+    cells = selection.in_array_order(result)
     if _is_cacheable(array, ranges, extents, cache.max_bytes):
         _read_cached(array, ranges, extents, cache, cells)
     else:
         _read_exactly(array, ranges, extents, cells)
-    return selection.arrange(cells)
+    return result
 
 
 @functools.lru_cache(maxsize=256)
@@ -170,7 +174,7 @@ def _read_cached(
             here, there = zip(
                 *(part[t] for part, t in zip(parts, key[2], strict=True)), strict=True
             )
-            out[here] = tile[there]
+            _copy(out[here], tile[there])
 
 
 def _parts_by_tile(positions: range, extent: int) -> dict[int, tuple[slice, slice]]:
@@ -260,7 +264,24 @@ def _paste(
         there.append(
             slice(positions[a] - low, positions[b - 1] - low + 1, positions.step)
         )
-    out[tuple(here)] = cells[tuple(there)]
+    _copy(out[tuple(here)], cells[tuple(there)])
+
+
+def _copy(target: npt.NDArray[Any], cells: npt.NDArray[Any]) -> None:
+    """Copy cells, one channel at a time where `target` interleaves few channels."""
+    # numpy makes the axis with the smallest stride its innermost loop.
+    fastest = min(
+        (axis for axis in range(target.ndim) if target.shape[axis] > 1),
+        key=lambda axis: abs(target.strides[axis]),
+        default=0,
+    )
+    n = target.shape[fastest] if target.ndim else 1
+    if 1 < n <= _FEW_CHANNELS and fastest != target.ndim - 1:
+        target, cells = np.moveaxis(target, fastest, 0), np.moveaxis(cells, fastest, 0)
+        for at in range(n):
+            target[at] = cells[at]
+    else:
+        target[...] = cells
 
 
 # Past the cache -----------------------------------------------------------------
@@ -283,7 +304,7 @@ def _read_exactly(
         else:
             cells = np.empty(shape, out.dtype)
             array.read_box(start, stop, cells)
-            target[...] = cells[tuple(slice(None, None, r.step) for r in ranges)]
+            _copy(target, cells[tuple(slice(None, None, r.step) for r in ranges)])
 
 
 def _spans(

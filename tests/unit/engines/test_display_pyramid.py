@@ -23,7 +23,11 @@ CASES = {
     "rgb-odd": ([(33333, 20001, 3)], "uint8", True),
     "rgb-huge": ([(150_001, 99_999, 3)], "uint8", True),
     "visium": ([(20001, 17999, 3), (600, 540, 3)], "uint8", True),
-    "visium-hires": ([(20000, 18000, 3), (2000, 1800, 3), (600, 540, 3)], "uint8", True),
+    "visium-hires": (
+        [(20000, 18000, 3), (2000, 1800, 3), (600, 540, 3)],
+        "uint8",
+        True,
+    ),
     "strip": ([(200_000, 300)], "uint16", False),
     "row": ([(1, 10**8)], "float32", False),
     "volume": ([(500, 8192, 8190)], "uint16", False),
@@ -97,7 +101,9 @@ def test_memory_is_bounded_and_shared(shapes, dtype, rgb):
             for level in plan.levels
             if level.in_memory
         ]
-        assert sum(in_memory) <= max(MEMORY_BYTES * 1.02 / n_sharing, MAX_COARSEST_BYTES)
+        assert sum(in_memory) <= max(
+            MEMORY_BYTES * 1.02 / n_sharing, MAX_COARSEST_BYTES
+        )
 
 
 @by_case

@@ -6,6 +6,7 @@ import math
 import threading
 
 import numpy as np
+import pytest
 
 
 class CountingLevel:
@@ -29,14 +30,16 @@ class CountingLevel:
         self.ndim = len(self.shape)
         self.size = math.prod(self.shape)
         n_spatial = self.ndim - bool(n_colours)
-        extents = [1] * (n_spatial - 2) + [tile, tile] + [1] * bool(n_colours)
+        extents = ([1] * n_spatial + [tile] * 2)[-n_spatial:] + [1] * bool(n_colours)
         self.chunks = tuple(
             tuple(min(e, n - at) for at in range(0, n, e))
             for e, n in zip(extents, self.shape, strict=True)
         )
         self._pixels = pixels
         self.reads = []
+        self.reads_here = []
         self.threads = set()
+        self.n_waiting = 0
         self.gate = threading.Event()
         self.gate.set()
 
@@ -49,18 +52,24 @@ class CountingLevel:
         return _Window(self, key)
 
     def get(self, key):
+        self.n_waiting += 1
         self.gate.wait(10)
+        self.n_waiting -= 1
         ranges = [r[k] for r, k in zip(map(range, self.shape), key, strict=True)]
         shape = tuple(map(len, ranges))
         self.reads.append(math.prod(shape) * self.dtype.itemsize)
         self.threads.add(threading.current_thread().name)
+        if threading.current_thread() is threading.main_thread():
+            self.reads_here.append(self.reads[-1])
         if self._pixels is not None:
             return self._pixels[key].copy()
-        value = np.zeros(shape, np.int64)
+        value = np.zeros(shape, self.dtype)
         for axis, r in enumerate(ranges):
-            steps = np.arange(r.start, r.stop).reshape((-1,) + (1,) * (self.ndim - axis - 1))
-            value += steps // (16 * (axis + 1))
-        return (value % 251).astype(self.dtype)
+            steps = np.arange(r.start, r.stop) // (16 * (axis + 1)) % 80
+            value += steps.astype(self.dtype).reshape(
+                (-1,) + (1,) * (self.ndim - axis - 1)
+            )
+        return value
 
     @property
     def nbytes_read(self):
@@ -76,3 +85,9 @@ class _Window:
 
     def __array__(self, dtype=None, copy=None):
         return self.read()
+
+
+@pytest.fixture(name="CountingLevel")
+def _counting_level():
+    """Return the class of levels that count their reads."""
+    return CountingLevel

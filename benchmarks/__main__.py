@@ -1,0 +1,65 @@
+"""Run the benchmarks: ``python -m benchmarks --help``."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from pathlib import Path
+
+from . import _imports, _peers, _viewer, _windows
+from ._report import Report
+
+_SMALLEST = 8192
+_PARTS = ("import", "storage", "window")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--size", type=int, default=16384, help="edge of the mosaic in pixels"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=30, help="windows per peer; pans: a fifth"
+    )
+    parser.add_argument("--image", help="picture to mirror instead of scikit-image's")
+    parser.add_argument(
+        "--only", choices=_PARTS, action="append", help="one part; may be repeated"
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path(__file__).with_name(".data"), help="scratch"
+    )
+    parser.add_argument(
+        "--python", type=Path, help="interpreter with the peers; default: install them"
+    )
+    options = parser.parse_args()
+    if options.size < _SMALLEST:
+        parser.error(f"--size must be at least {_SMALLEST}: the pans need room")
+    if options.image:
+        options.image = str(Path(options.image).resolve())
+    parts = options.only or _PARTS
+    shown = {"size": options.size, "repeats": options.repeats}
+    if options.image:
+        shown["image"] = Path(options.image).name
+    report = Report(shown)
+    report.versions["Python"] = platform.python_version()
+    python = options.python
+    if python is None:
+        python, missing = _peers.install()
+        report.absent.update(missing)
+    picture = Path(options.image).stem if options.image else "tissue"
+    data = options.data.resolve() / f"{picture}-{options.size}"
+    data.mkdir(parents=True, exist_ok=True)
+    if "import" in parts:
+        _imports.measure(report, options, python)
+    if "storage" in parts:
+        _windows.measure(report, options, python, data)
+    if "window" in parts:
+        _viewer.measure(report, options, python, data)
+    report.save(data)
+    report.show()
+    print(f"\nSaved as {data / 'results.md'} and results.json")
+    # Falling short is a finding, not a failure of the run.
+
+
+if __name__ == "__main__":
+    main()
