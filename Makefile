@@ -23,7 +23,8 @@ VIRTUAL_DISPLAY := xvfb-run --auto-servernum --server-args "-screen 0 1400x900x2
 DEMO_OPTIONS ?= --screenshot demo.png
 endif
 
-.PHONY: help demo test test-lowest lint bench doctor setup system clean
+# Stamp files in an environment say what it holds; newer sources make them stale.
+.PHONY: FORCE help demo test test-lowest lint bench doctor setup system clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -102,6 +103,12 @@ $(VENV)/.dev: pyproject.toml hatch_build.py $(VENV)/.pip | system
 	@echo "Installing the plugin and its tools into $(VENV) (the first time: minutes)"
 	$(BIN)/python $(PIP) install --editable . --group dev
 	@touch $(VENV)/.gui $@
+
+# Cleaning the sources takes the link to the manifest, which editable installs need.
+ifeq ($(wildcard src/napari_msimage/napari.yaml),)
+$(VENV)/.gui $(VENV)/.dev $(LOWEST)/.test: FORCE
+endif
+FORCE:
 
 # Direct dependencies at exactly their declared lower bounds, as pip constraints.
 define LOWER_BOUNDS

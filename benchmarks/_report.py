@@ -29,8 +29,8 @@ class Figure:
     @property
     def limit(self) -> str:
         if self.at_least is not None:
-            return f">= {self.at_least:g}"
-        return f"<= {self.at_most:g}" if self.at_most is not None else ""
+            return f">= {self.at_least:.3g}"
+        return f"<= {self.at_most:.3g}" if self.at_most is not None else ""
 
     @property
     def verdict(self) -> str:
@@ -66,6 +66,11 @@ class Report:
     def failures(self) -> list[Figure]:
         return [f for f in self.figures if f.verdict not in ("", "pass")]
 
+    def sorted_figures(self) -> list[Figure]:
+        """Return the figures by section, in order of first appearance."""
+        sections = list(dict.fromkeys(f.section for f in self.figures))
+        return sorted(self.figures, key=lambda f: sections.index(f.section))
+
     def markdown(self) -> str:
         lines = [f"Machine: {machine()}", "", "Versions: " + _listed(self.versions), ""]
         lines += [f"Options: {_listed(self.options)}", ""]
@@ -73,7 +78,7 @@ class Report:
             lines += [f"**Did not take part: {name}** ({reason})", ""]
         lines += ["| | measured | limit | | |", "|---|---|---|---|---|"]
         section = None
-        for f in self.figures:
+        for f in self.sorted_figures():
             if f.section != section:
                 section = f.section
                 lines.append(f"| **{section}** | | | | |")
@@ -94,7 +99,7 @@ class Report:
         for name, reason in self.absent.items():
             print(f"DID NOT TAKE PART: {name} ({reason})")
         section = None
-        for f in self.figures:
+        for f in self.sorted_figures():
             if f.section != section:
                 section = f.section
                 print(f"\n{section}")

@@ -14,9 +14,12 @@ import sys
 import tempfile
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _TILE = 512
 _PAN_STEPS, _PAN_PIXELS = 40, 64
@@ -31,6 +34,9 @@ def main() -> None:
     parser.add_argument("--count", action="store_true", help="ours: count what is read")
     parser.add_argument(
         "--needs", action="store_true", help="ours: what napari asks for"
+    )
+    parser.add_argument(
+        "--after-plain", action="store_true", help="show another image before"
     )
     parser.add_argument("--size", type=int)
     parser.add_argument("--image")
@@ -53,7 +59,10 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     window = _Window(viewer)
     window.settle()
     answer: dict[str, Any] = {}
-    counter = _count_reads() if options.count else None
+    if options.after_plain:
+        answer["plain_s"] = window.seconds_to_frame(partial(_add_plain, viewer))
+        window.remove_layers()
+    counts = _count_reads() if options.count else {}
     tiles: set[Any] = set()
     if options.needs:
         add, tiles = _needs(viewer, options)
@@ -61,31 +70,32 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         add = partial(_open_by_channel, viewer, options.path)
     else:
         add = partial(viewer.open, options.path, plugin=options.plugin)
-    start = time.perf_counter()
-    add()
-    window.until_drawn()
-    answer["first_frame_s"] = time.perf_counter() - start
-    window.settle()
+    answer["first_frame_s"] = window.seconds_to_frame(add)
+    answer["first_levels"] = [layer.data_level for layer in viewer.layers]
     # The mosaic has one byte per pixel and channel.
     answer["needed_bytes"] = sum(tile[-1] for tile in tiles)
-    if counter:
-        answer["first_frame_bytes"] = counter["nbytes"]
-        answer["first_frame_reads"] = counter["reads"]
-    layers = viewer.layers
-    answer["n_layers"] = len(layers)
-    answer["first_level"] = [layer.data_level for layer in layers]
-    answer["first_mean"] = viewer.screenshot(flash=False)[..., :3].mean((0, 1)).tolist()
+    answer["first_frame_bytes"] = counts.get("nbytes", 0)
+    if options.needs:
+        return answer
+    if not options.count:
+        window.remove_layers()
+        answer["next_frame_s"] = window.seconds_to_frame(add)
     answer["pan_s"] = window.pan()
-    answer["pan_level"] = [layer.data_level for layer in layers]
-    picture = viewer.screenshot(flash=False)
-    answer["pan_mean"] = picture[..., :3].mean((0, 1)).tolist()
-    if counter:
-        answer["pan_bytes"] = counter["nbytes"] - answer["first_frame_bytes"]
+    answer["pan_bytes"] = counts.get("nbytes", 0) - answer["first_frame_bytes"]
+    answer["pan_levels"] = [layer.data_level for layer in viewer.layers]
+    picture = viewer.screenshot(flash=False)[..., :3]
+    answer["mean_colour"] = picture.mean((0, 1)).round().astype(int).tolist()
     if options.screenshot:
         from skimage.io import imsave
 
-        imsave(options.screenshot, picture[..., :3])
+        imsave(options.screenshot, picture)
     return answer
+
+
+def _add_plain(viewer: Any) -> None:
+    rng = np.random.default_rng(1)
+    levels = [rng.integers(0, 256, (n, n, 3), np.uint8) for n in (1024, 512)]
+    viewer.add_image(levels, rgb=True, multiscale=True)
 
 
 def _open_by_channel(viewer: Any, path: str) -> None:
@@ -122,6 +132,19 @@ class _Window:
             time.sleep(0.002)
             if self.n_drawn != n:
                 n, since = self.n_drawn, time.perf_counter()
+
+    def seconds_to_frame(self, add: Callable[[], Any]) -> float:
+        """Add layers; return how long it takes until they are drawn."""
+        start = time.perf_counter()
+        add()
+        self.until_drawn()
+        seconds = time.perf_counter() - start
+        self.settle()
+        return seconds
+
+    def remove_layers(self) -> None:
+        self._viewer.layers.clear()
+        self.settle()
 
     def until_drawn(self) -> None:
         """Handle events until there are layers, with pixels, and they were drawn."""
@@ -166,7 +189,7 @@ def _count_reads() -> dict[str, int]:
     """Count the bytes that TileDB decodes for us, where all reads pass."""
     from napari_msimage.storage import _array_pool
 
-    counts = {"nbytes": 0, "reads": 0}
+    counts = {"nbytes": 0}
     read_box = _array_pool.PooledArray.read_box
 
     def counted(self: Any, start: Any, stop: Any, out: Any) -> None:
@@ -177,7 +200,6 @@ def _count_reads() -> dict[str, int]:
             # Tiles are decoded whole.
             nbytes *= min(-(-b // extent) * extent, size) - a // extent * extent
         counts["nbytes"] += nbytes
-        counts["reads"] += 1
         read_box(self, start, stop, out)
 
     _array_pool.PooledArray.read_box = counted

@@ -130,6 +130,27 @@ class ImprovedLevelsSuite(StoreSuite):
                 write(added, np.full((2, 3), value, np.uint8))
             assert (self.open()["level1"].read() == value).all()
 
+    @pytest.mark.parametrize(
+        "stamp", [None, 1_700_000_000_000], ids=["now", "explicit"]
+    )
+    @pytest.mark.parametrize("reopen", [False, True], ids=["at_once", "in_turns"])
+    def test_adding_and_deleting_in_one_session(self, stamp, reopen):
+        for trial in range(8):  # the order of equal timestamps is random
+            uri = self.sibling(f"image{trial}")
+            self.create(uri, tiledb_timestamp=stamp).close()
+            image = self.open("w", uri, tiledb_timestamp=stamp)
+            image.add_new_level("b", shape=(5, 5))
+            for key in ("level0", "b"):
+                if reopen:
+                    image.reopen("w", tiledb_timestamp=stamp)
+                image.add_new_level(f"after {key}", shape=(4, 4))
+                self.delete(image, key)
+            image.close()
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                image = self.open(uri=uri, tiledb_timestamp=stamp and stamp + 10)
+            assert list(image) == list(image.levels()) == ["after b", "after level0"]
+
     def test_level_added_in_the_session_can_be_deleted(self):
         with self.open("w") as image:
             image.add_new_level("new", shape=(3, 4))

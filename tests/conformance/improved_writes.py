@@ -81,6 +81,19 @@ class ImprovedWritesSuite(StoreSuite):
         rows = self.open()["level0"].read()[:, 0].tolist()
         assert rows == [1, 1, 1, 1, 3, 3, 2, 2, 2, 2]
 
+    def test_future_timestamps_work(self):
+        future = 4_000_000_000_000
+        with self.create(tiledb_timestamp=future) as image:
+            write(image["level0"], PIXELS)
+            image.add_new_level("level1", shape=(5, 10))
+        with self.open("w", tiledb_timestamp=future + 5) as image:
+            assert list(image) == ["level0", "level1"]
+            image.metadata["note"] = "later"
+        image = self.open(tiledb_timestamp=future + 5)
+        np.testing.assert_array_equal(image["level0"].read(), PIXELS)
+        assert image.metadata["note"] == "later"
+        assert not napari_msimage.MultiscaleImage.exists(self.uri)
+
     # What does not fit
 
     def test_values_of_another_shape_are_refused(self):

@@ -166,9 +166,9 @@ def test_volumes(viewer, canvas, write_soma, order):
 
 
 def test_slider_shows_the_plane_at_its_coordinate(viewer, write_soma):
-    planes = np.zeros((30, 90, 110), "uint8") + np.arange(30, dtype="uint8")[
-        :, None, None
-    ]
+    planes = (
+        np.zeros((30, 90, 110), "uint8") + np.arange(30, dtype="uint8")[:, None, None]
+    )
     uri = write_soma([planes], ("z", "y", "x"), axes=("x", "y", "z"))
     (layer,) = viewer.open(uri, plugin="napari-msimage")
     for index in (0, 1, 17, 29):
@@ -179,9 +179,7 @@ def test_slider_shows_the_plane_at_its_coordinate(viewer, write_soma):
 
 def test_one_axis_is_a_row_at_its_coordinates(viewer, canvas, write_soma):
     sizes = [(400,), (130,)]
-    levels = [
-        ball(size, [400 / size[0]], (307.0,), radius=30) for size in sizes
-    ]
+    levels = [ball(size, [400 / size[0]], (307.0,), radius=30) for size in sizes]
     (layer,) = viewer.open(
         write_soma(levels, ("x",), axes=("x",)), plugin="napari-msimage"
     )

@@ -392,7 +392,7 @@ def test_show_as_needs_a_layer_of_ours(viewer, notices, qtbot):
     in_event_loop(_commands.show_as_rgb)
     qtbot.waitUntil(
         lambda: any(
-            kind == "error" and "Select a layer of a SOMA image" in text
+            kind == "error" and "Select the layers of one SOMA image" in text
             for kind, text in notices
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
@@ -102,6 +103,6 @@ def test_the_window_stays_alive_while_a_server_is_silent(
     with qtbot.waitSignal(worker.finished, timeout=10000):
         pass
     timer.stop()
-    gaps = [b - a for a, b in zip(ticks, ticks[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(ticks)]
     assert len(ticks) > 50
     assert max(gaps) < 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._display import Display, DisplayChange, build_display
+from ._display import Display, build_display
 from ._display_array import DisplayArray
 from ._display_pyramid import (
     MAX_READ_BYTES,
@@ -10,6 +10,7 @@ from ._display_pyramid import (
     DisplayPlan,
     plan_display,
 )
+from ._display_tiles import DisplayChange
 from ._image_write import write_image
 from ._progress import Progress, run
 from ._stored_level import LevelPixels

@@ -164,10 +164,10 @@ def pixel_area(axes: Sequence[AxisMean]) -> float:
 
 
 def to_mean(
-    sums: npt.NDArray[Any], area: float, dtype: np.dtype[Any]
+    sums: npt.NDArray[Any], area: float | npt.NDArray[Any], dtype: np.dtype[Any]
 ) -> npt.NDArray[Any]:
     """Divide sums by the area; integers are rounded, halves upwards."""
-    mean = sums / sums.dtype.type(area)
+    mean = sums / np.asarray(area, sums.dtype)
     if dtype.kind in "ui":
         np.floor(mean + 0.5, out=mean)
     rounded: npt.NDArray[Any] = mean.astype(dtype)

@@ -8,42 +8,36 @@ a viewer, stored and virtual ones. What the viewer asks of them is served at onc
 - what is missing is shown from the next coarser level meanwhile, and made by a
   background thread (`_tile_maker`), which then tells the listeners.
 
-Other callers than the viewer get exact pixels of every level, however long that takes;
-only levels in memory show what is there so far.
+Other callers than the viewer get exact pixels of every level, however long that takes.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import math
 import threading
 import time
-import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..errors import SOMAError
 from ..storage import tile_cache
 from ._display_array import DisplayArray
 from ._display_pyramid import (
     MAX_READ_BYTES,
     MEMORY_BYTES,
-    DisplayLevelPlan,
+    DisplayPlan,
     plan_display,
 )
+from ._display_tiles import DisplayChange, DisplayTiles
 from ._overview import MemoryLevel, OverviewPass
 from ._progress import Progress
-from ._stored_level import CancelledError, LevelPixels, StoredLevel
-from ._tile_maker import Job, TileMaker, tile_maker
+from ._stored_level import LevelPixels, StoredLevel
+from ._tile_maker import TileMaker, tile_maker
 from ._windows import (
     Window,
-    align_window,
     enlarge,
     map_window,
-    tile_windows,
     window_bytes,
     window_shape,
     window_slices,
@@ -58,29 +52,8 @@ if TYPE_CHECKING:
 
 #: Larger arrays are not made for a viewer at all.
 MAX_SHOWN_BYTES: Final = 4 * MAX_READ_BYTES
-#: A window whose tiles are this many times larger is made by itself.
-_THIN: Final = 4
-#: Pixels of a virtual tile; square where the level allows.
-_TILE_SIDE: Final = 512
 #: The pass lets the screen go first, for this long per block.
 _YIELD_S: Final = 0.25
-
-_numbers = itertools.count()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DisplayChange:
-    """Something a listener should know."""
-
-    kind: Literal["filled", "made", "refused", "failed"]
-    """filled: levels in memory got pixels; made: a tile is ready; refused: a request
-    was too large to serve; failed: a background read failed."""
-    level: int
-    """Display level that it concerns (filled: the finest of them)."""
-    error: SOMAError | None = None
-    """What went wrong (failed)."""
-    nbytes: int = 0
-    """Size of the request (refused)."""
 
 
 class Display:
@@ -97,8 +70,7 @@ class Display:
     def __init__(
         self,
         stored: Sequence[StoredLevel],
-        plans: Sequence[DisplayLevelPlan],
-        n_spatial: int,
+        plan: DisplayPlan,
         *,
         name: str = "",
         is_viewer: Callable[[], bool] = lambda: True,
@@ -106,15 +78,16 @@ class Display:
         maker: TileMaker | None = None,
     ) -> None:
         self.name = name
-        self.plans = tuple(plans)
+        self.plans = plan.levels
         self.dtype = stored[0].dtype
         self.levels = [DisplayArray(self, i) for i in range(len(self.plans))]
         self._stored = tuple(stored)
-        self._n_spatial = n_spatial
+        self._n_spatial = plan.n_spatial
         self._is_viewer = is_viewer
-        self._cache = cache or tile_cache()
         self._maker = maker or tile_maker()
-        self._owner = f"napari-msimage-display:{next(_numbers)}"
+        self._tiles = DisplayTiles(
+            stored, plan, cache or tile_cache(), self._maker, self._tell
+        )
         self._memory = {
             index: MemoryLevel(plan.shape, self.dtype)
             for index, plan in enumerate(self.plans)
@@ -123,9 +96,7 @@ class Display:
         self._listeners: list[Callable[[DisplayChange], object]] = []
         self._closed = threading.Event()
         self._filling = threading.Lock()
-        self._shown: tuple[int, Window] | None = None
-        self._made: set[tuple[int, Window]] = set()
-        weakref.finalize(self, self._cache.evict, self._owner)
+        self._looked_at: tuple[int, Window] | None = None
 
     # What the plugin asks
 
@@ -149,13 +120,20 @@ class Display:
         """The levels with real pixels, finest first, unguarded."""
         return [level.array for level in self._stored]
 
-    def finest_shown_whole(self) -> int:
-        """Return the finest display level that may be shown whole, in one piece."""
-        sizes = [math.prod(p.shape) * self.dtype.itemsize for p in self.plans]
-        return next(
-            (i for i, size in enumerate(sizes) if size <= MAX_READ_BYTES),
-            len(sizes) - 1,
-        )
+    def finest_shown_whole(self, max_side: int | None = None) -> int:
+        """Return the finest display level that may be shown whole, in one piece.
+
+        Parameters
+        ----------
+        max_side : int, optional
+            The most pixels along any axis.
+        """
+        for index, plan in enumerate(self.plans):
+            nbytes = math.prod(plan.shape) * self.dtype.itemsize
+            is_short = max_side is None or max(plan.shape) <= max_side
+            if nbytes <= MAX_READ_BYTES and is_short:
+                return index
+        return len(self.plans) - 1
 
     def sample(self) -> npt.NDArray[Any]:
         """Read a few tiles of the coarsest stored level, at most 8 MiB.
@@ -202,11 +180,13 @@ class Display:
             If the store cannot be read.
         """
         passes = self._passes()
-        total = sum(one.n_blocks for _, one in passes)
+        total = sum(one.blocks.n_left for _, one in passes)
         done = 0
         for finest, one in passes:
             tell = partial(self._tell, DisplayChange("filled", finest))
-            engine = one.run(self._should_stop_pass, tell)
+            focus = partial(self._focus, one.source)
+            n_blocks = one.blocks.n_left
+            engine = one.run(self._should_stop_pass, tell, focus)
             while True:
                 with self._filling:
                     progress = next(engine, None)
@@ -215,12 +195,13 @@ class Display:
                 yield Progress(done + progress.done, total)
             if self._closed.is_set():
                 return False
-            done += one.n_blocks
+            done += n_blocks
         return True
 
     def open(self) -> None:
         """Allow background work again after `close`; a new display is open."""
         self._closed.clear()
+        self._tiles.open()
 
     def close(self, timeout: float = 5.0) -> bool:
         """Stop all background work, wait for that, and free the memory.
@@ -232,8 +213,7 @@ class Display:
             is waited for.
         """
         self._closed.set()
-        is_stopped = self._maker.drop(self, timeout)
-        self._cache.evict(self._owner)
+        is_stopped = self._tiles.close(timeout)
         if not self._filling.acquire(timeout=timeout):
             return False
         try:
@@ -252,7 +232,7 @@ class Display:
         if self._is_viewer():
             return self._show(index, window)
         plan = self.plans[index]
-        if plan.in_memory:
+        if plan.in_memory and self._memory[index].is_done:
             return self._memory[index].pixels[window_slices(window)].copy()
         source = self._stored[plan.stored]
         if plan.is_stored:
@@ -266,7 +246,7 @@ class Display:
             return getattr(self._stored[plan.stored].array, "chunks", None)
         return tuple(
             (extent,) * (n // extent) + ((n % extent,) if n % extent else ())
-            for extent, n in zip(self._extents(index), plan.shape, strict=True)
+            for extent, n in zip(self._tiles.extents(index), plan.shape, strict=True)
         )
 
     # For the viewer
@@ -274,6 +254,8 @@ class Display:
     def _show(self, index: int, window: Window) -> npt.NDArray[Any]:
         """Return what to show now; have the rest made."""
         plan = self.plans[index]
+        if index < len(self.plans) - 1:  # that one is asked for with each thumbnail
+            self._looked_at = (index, window)
         nbytes = window_bytes(window, self.dtype)
         if nbytes > MAX_SHOWN_BYTES:
             self._tell(DisplayChange("refused", index, nbytes=nbytes))
@@ -286,12 +268,8 @@ class Display:
             source = self._stored[plan.stored]
             if source.decoded_bytes(window) <= MAX_READ_BYTES:
                 return source.read(window)
-            keys = [window]
-        else:
-            keys = self._tiles(index, window)
-        missing = self._missing(index, keys)
         pixels = self._peek(index, window)
-        self._request(index, window, missing)
+        self._tiles.request(index, window)
         return pixels
 
     def _peek(self, index: int, window: Window) -> npt.NDArray[Any]:
@@ -301,36 +279,29 @@ class Display:
             return self._peek_memory(index, window)
         if plan.is_stored:
             source = self._stored[plan.stored]
-            if (ready := self._cached(index, window)) is not None:
+            if (ready := self._tiles.get(index, window)) is not None:
                 return ready
             is_last = index == len(self.plans) - 1
             if is_last or source.decoded_bytes(window) <= MAX_READ_BYTES // 4:
                 return source.read(window)
             return self._enlarged(index, window, self._peek)
-        keys = self._tiles(index, window)
-        tiles = {key: self._cached(index, key) for key in keys}
+        tiles = {
+            at: self._tiles.get(index, at) for at in self._tiles.needed(index, window)
+        }
         if any(tile is None for tile in tiles.values()):
             pixels = self._enlarged(index, window, self._peek)
         else:
             pixels = np.empty(window_shape(window), self.dtype)
-        for key, tile in tiles.items():
+        for at, tile in tiles.items():
             if tile is not None:
-                _paste(pixels, window, tile, key)
+                _paste(pixels, window, tile, at)
         return pixels
 
     def _peek_memory(self, index: int, window: Window) -> npt.NDArray[Any]:
         level = self._memory[index]
-        pixels = level.pixels[window_slices(window)]
-        rows_done = level.rows_done
-        if window[0][1] <= rows_done or not self._has_stored_below(index):
-            return pixels
-        shown = self._enlarged(index, window, self._peek)
-        n_rows = max(0, rows_done - window[0][0])
-        shown[:n_rows] = pixels[:n_rows]
-        return shown
-
-    def _has_stored_below(self, index: int) -> bool:
-        return self.plans[-1].is_stored and index < len(self.plans) - 1
+        if not level.is_started and self.coarsest_is_stored:
+            return self._enlarged(index, window, self._peek)
+        return level.pixels[window_slices(window)]
 
     def _enlarged(
         self,
@@ -344,80 +315,6 @@ class Display:
         pixels = enlarge(pixels, window, shape, coarse)
         return pixels if pixels.flags.writeable else pixels.copy()
 
-    # Tiles
-
-    def _extents(self, index: int) -> tuple[int, ...]:
-        """Return the tile extents of a virtual level: about 512 x 512 pixels."""
-        shape = self.plans[index].shape
-        extents = list(shape)
-        extents[: self._n_spatial] = [1] * self._n_spatial
-        area = _TILE_SIDE**2
-        height = shape[self._n_spatial - 2] if self._n_spatial > 1 else 1
-        x = min(shape[self._n_spatial - 1], max(_TILE_SIDE, area // height))
-        if self._n_spatial > 1:
-            extents[self._n_spatial - 2] = min(height, area // x)
-        extents[self._n_spatial - 1] = x
-        return tuple(extents)
-
-    def _tiles(self, index: int, window: Window) -> list[Window]:
-        """Return the tiles of a window, or the window itself if it is a thin cut."""
-        extents, shape = self._extents(index), self.plans[index].shape
-        tiles_bytes = window_bytes(align_window(window, extents, shape), self.dtype)
-        small = _THIN * math.prod(extents) * self.dtype.itemsize
-        if tiles_bytes > max(_THIN * window_bytes(window, self.dtype), small):
-            return [window]
-        return tile_windows(window, extents, shape)
-
-    def _cached(self, index: int, window: Window) -> npt.NDArray[Any] | None:
-        return self._cache.get((self._owner, index, window))
-
-    def _missing(self, index: int, keys: list[Window]) -> list[Window]:
-        """Return what is worth making: as much as half the cache holds."""
-        missing = []
-        nbytes = 0
-        for key in keys:
-            nbytes += window_bytes(key, self.dtype)
-            if nbytes > self._cache.max_bytes // 2:
-                break
-            if self._cached(index, key) is None:
-                missing.append(key)
-        return missing
-
-    def _request(self, index: int, window: Window, missing: list[Window]) -> None:
-        """Have tiles made, unless they were made for this very view and got lost."""
-        if self._shown != (index, window):
-            self._shown = (index, window)
-            self._made.clear()
-        jobs = [
-            Job((index, key), self._make_work(index, key))
-            for key in missing
-            if (index, key) not in self._made and not self._closed.is_set()
-        ]
-        self._maker.request(self, jobs)
-
-    def _make_work(
-        self, index: int, window: Window
-    ) -> Callable[[Callable[[], bool]], None]:
-        plan = self.plans[index]
-        source = self._stored[plan.stored]
-
-        def work(is_stopped: Callable[[], bool]) -> None:
-            try:
-                pixels = source.mean_window(window, plan.shape, is_stopped)
-            except CancelledError:
-                return
-            except SOMAError as err:
-                self._made.add((index, window))
-                self._tell(DisplayChange("failed", index, error=err))
-                return
-            self._made.add((index, window))
-            if not self._closed.is_set():
-                key = (self._owner, index, window)
-                self._cache.get_or_make(key, pixels.nbytes, lambda: pixels)
-                self._tell(DisplayChange("made", index))
-
-        return work
-
     # The pass
 
     def _passes(self) -> list[tuple[int, OverviewPass]]:
@@ -429,9 +326,22 @@ class Display:
         found = []
         for stored, indices in sorted(groups.items(), reverse=True):
             levels = tuple(self._memory[i] for i in indices)
-            one = OverviewPass(self._stored[stored], levels, self._n_spatial)
+            coarser = self._stored[stored + 1 :]
+            one = OverviewPass(
+                self._stored[stored],
+                levels,
+                self._n_spatial,
+                coarser[0] if coarser else None,
+            )
             found.append((indices[0], one))
         return found
+
+    def _focus(self, source: StoredLevel) -> Window | None:
+        """Return the window of a stored level that was looked at last."""
+        if self._looked_at is None:
+            return None
+        index, window = self._looked_at
+        return map_window(window, self.plans[index].shape, source.shape)
 
     def _should_stop_pass(self) -> bool:
         give_up = time.monotonic() + _YIELD_S
@@ -512,8 +422,7 @@ def build_display(
     )
     return Display(
         stored,
-        plan.levels,
-        plan.n_spatial,
+        plan,
         name=name,
         is_viewer=is_viewer,
         cache=cache,

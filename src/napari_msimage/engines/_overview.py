@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,12 +23,11 @@ from ._windows import (
     map_window,
     origin_of,
     whole_window,
-    window_shape,
     window_slices,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -56,6 +54,11 @@ class MemoryLevel:
         self.is_done = False
         """Whether all pixels are final."""
         self._buffer: npt.NDArray[Any] | None = None
+
+    @property
+    def is_started(self) -> bool:
+        """Whether a pass has come by at all."""
+        return self._buffer is not None
 
     @property
     def pixels(self) -> npt.NDArray[Any]:
@@ -192,6 +195,13 @@ def _block_bounds(one: OverviewPass) -> list[list[tuple[int, int]]]:
     ]
 
 
+def _means(
+    shape: Sequence[int], coarse_shape: Sequence[int], n_spatial: int
+) -> list[AxisMean]:
+    pairs = zip(shape[:n_spatial], coarse_shape[:n_spatial], strict=True)
+    return [AxisMean(n, m) for n, m in pairs]
+
+
 class _Blocks:
     """The blocks of a pass and the order in which they are read.
 
@@ -234,9 +244,7 @@ class _Blocks:
                 part = seen
         rank = np.where(self._is_left[part], self._rank[part], self._rank.size)
         at = np.unravel_index(int(rank.argmin()), rank.shape)
-        index = tuple(
-            int(i) + (s.start or 0) for i, s in zip(at, part, strict=True)
-        )
+        index = tuple(int(i) + (s.start or 0) for i, s in zip(at, part, strict=True))
         self._is_left[index] = False
         self.n_left -= 1
         return index
@@ -302,23 +310,29 @@ class _LevelFiller:
                 self._axes, window, outputs, strict=False
             )
         ]
-        if any(edges.meets(output) for edges, output in self._with(outputs)):
+        edges = [
+            edge
+            for edge, output in zip(self._edges, outputs, strict=False)
+            if edge.meets(output)
+        ]
+        seen: float | npt.NDArray[Any] = self._area
+        if edges:
             seen = functools.reduce(np.multiply.outer, lengths)
-            seen = np.broadcast_to(
-                seen.reshape(seen.shape + (1,) * (sums.ndim - seen.ndim)), sums.shape
-            ).copy()
-            for edges, _ in self._with(outputs):
-                edges.exchange(outputs, sums, seen)
-            mean = to_mean(sums, seen, self._level.dtype)
-        else:
-            mean = to_mean(sums, self._area, self._level.dtype)
+            seen = seen.reshape(seen.shape + (1,) * (sums.ndim - seen.ndim))
+            seen = np.broadcast_to(seen, sums.shape).copy()
+            for edge in edges:
+                edge.add(outputs, sums, seen)
+            for edge in edges:
+                edge.put(outputs, sums, seen)
+        mean = to_mean(sums, seen, self._level.dtype)
         self._level.buffer[window_slices(outputs)] = mean
 
     def mean_in(self, window: Window) -> npt.NDArray[Any]:
         """Return the mean pixel, or colour, of a block that was added."""
         pixels = self._level.buffer[window_slices(self._touched(self._axes, window))]
         axes = tuple(range(len(self._axes)))
-        return pixels.mean(axis=axes).astype(pixels.dtype)
+        mean: npt.NDArray[Any] = pixels.mean(axis=axes).astype(pixels.dtype)
+        return mean
 
     def stand_in(self, window: Window, value: npt.NDArray[Any]) -> None:
         """Fill the pixels inside a block that was not read yet."""
@@ -328,11 +342,6 @@ class _LevelFiller:
         )
         if all(stop > start for start, stop in inside):
             self._level.buffer[window_slices(inside)] = value
-
-    def _with(
-        self, outputs: Window
-    ) -> zip[tuple[_EdgeSums, tuple[int, int]]]:
-        return zip(self._edges, outputs, strict=True)
 
     def _touched(self, axes: list[AxisMean], window: Window) -> Window:
         return tuple(
@@ -366,20 +375,29 @@ class _EdgeSums:
         """Tell whether there are shared pixels among those of ``[start, stop)``."""
         return output[0] in self._rows or output[1] - 1 in self._rows
 
-    def exchange(
-        self,
-        outputs: Window,
-        sums: npt.NDArray[Any],
-        seen: npt.NDArray[Any],
+    def add(
+        self, outputs: Window, sums: npt.NDArray[Any], seen: npt.NDArray[Any]
     ) -> None:
-        """Add a block's share of shared pixels, and put their totals in its place."""
+        """Add a block's share of the shared pixels, and how much of them it saw."""
+        for kept, here in self._shared(outputs):
+            self._sums[kept] += sums[here]
+            self._seen[kept] += seen[here]
+
+    def put(
+        self, outputs: Window, sums: npt.NDArray[Any], seen: npt.NDArray[Any]
+    ) -> None:
+        """Replace a block's share of the shared pixels by the totals so far."""
+        for kept, here in self._shared(outputs):
+            sums[here] = self._sums[kept]
+            seen[here] = self._seen[kept]
+
+    def _shared(
+        self, outputs: Window
+    ) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+        """Yield where shared pixels are kept, and where in the block they are."""
         start, stop = outputs[self._axis]
-        for pixel in {start, stop - 1} & self._rows.keys():
-            row = self._rows[pixel]
+        for pixel in sorted({start, stop - 1} & self._rows.keys()):
             kept = list(window_slices(outputs))
-            kept[self._axis] = slice(row, row + 1)
-            here = (slice(None),) * self._axis + (
-                slice(pixel - start, pixel - start + 1),
-            )
-            for total, share in ((self._sums, sums), (self._seen, seen)):
-                total[tuple(kept)] += share[here]
+            kept[self._axis] = slice(self._rows[pixel], self._rows[pixel] + 1)
+            at = slice(pixel - start, pixel - start + 1)
+            yield tuple(kept), (slice(None),) * self._axis + (at,)

@@ -18,15 +18,10 @@ _SOMA_PATTERNS = ("*.soma/", "*.soma/*")
 
 def open_image_dialog() -> None:
     """Ask for a folder or URI and open the image in the current viewer."""
-    import napari
-
     from .widgets._open_dialog import ask_for_uri
 
-    viewer = napari.current_viewer()
-    if viewer is None:
-        tell("Open a napari viewer first.", "error")
-        return
-    if uri := ask_for_uri(viewer.window._qt_window):
+    viewer = _viewer_or_tell()
+    if viewer is not None and (uri := ask_for_uri(viewer.window._qt_window)):
         open_in_background(viewer, uri)
 
 
@@ -122,7 +117,7 @@ def _show_selected_as(*, rgb: bool) -> None:
     if viewer is None:
         return
     try:
-        show_image_as(viewer, viewer.layers.selection.active, rgb=rgb)
+        show_image_as(viewer, _selected_layer(viewer), rgb=rgb)
     except SOMAError as err:
         tell(str(err), "error")
 
@@ -180,7 +175,7 @@ def save_display_settings() -> None:
     if viewer is None:
         return
     try:
-        uri = store_display_settings(viewer, viewer.layers.selection.active)
+        uri = store_display_settings(viewer, _selected_layer(viewer))
     except SOMAError as err:
         tell(str(err), "error")
     else:
@@ -214,11 +209,21 @@ def _image_of(viewer: Any, layer: Any) -> tuple[OpenRequest, list[Any]]:
 
     found = request_of(layer) if layer is not None else None
     if found is None:
-        msg = "Select a layer of a SOMA image first; this one was not opened as such."
+        msg = "Select the layers of one SOMA image first, opened with napari-msimage."
         raise ArgumentError(msg)
     image_id, request = found
     same = [o for o in viewer.layers if (request_of(o) or ("",))[0] == image_id]
     return request, same
+
+
+def _selected_layer(viewer: Any) -> Any:
+    """Return the layer meant by a command: the selected one, or the only candidate."""
+    from ._open import request_of
+
+    chosen = list(viewer.layers.selection) or list(viewer.layers)
+    ours = [layer for layer in chosen if request_of(layer)]
+    ids = {request_of(layer)[0] for layer in ours}  # type: ignore[index]
+    return ours[0] if len(ids) == 1 else viewer.layers.selection.active
 
 
 def _viewer_or_tell() -> Any:

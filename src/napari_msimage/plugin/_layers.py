@@ -28,7 +28,7 @@ CHANNEL_AXIS: Final = "soma_channel"
 #: Key of our entry in ``layer.metadata``.
 LAYER_METADATA_KEY: Final = "napari_msimage"
 #: Up to six channels get these; more get evenly spread hues.
-_COLORMAPS: Final = ("cyan", "magenta", "yellow", "blue", "green", "red")
+_COLORMAPS: Final = ("red", "green", "blue", "cyan", "magenta", "yellow")
 #: Without hints, channels after these start hidden: each shown one costs a read.
 _MAX_VISIBLE: Final = 8
 _UNIT_WORD: Final = re.compile(r"[^\W\d_]+(_[^\W\d_]+)*")

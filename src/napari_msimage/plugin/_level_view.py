@@ -33,8 +33,8 @@ class ReadFailures:
 
     Parameters
     ----------
-    uri : str
-        The image.
+    name : str
+        Of the image, for the user.
     tell : callable
         Takes the sentence for the user, or None once the image can be read again;
         called in the thread of the read.
@@ -44,11 +44,11 @@ class ReadFailures:
 
     def __init__(
         self,
-        uri: str,
+        name: str,
         tell: Callable[[str | None], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.uri = uri
+        self.name = name
         self._tell = tell
         self._clock = clock
         self._pause = 0.0
@@ -76,11 +76,11 @@ class ReadFailures:
         is_news = not self.is_failing
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
         self._silent_until = self._clock() + self._pause
-        _LOGGER.warning("Reading %s for display failed: %s", self.uri, err)
+        _LOGGER.info("Reading %s for display failed: %s", self.name, err)
         if is_news:
             self._tell(
-                f"{self.uri!r} can no longer be read; the layer stays empty where it "
-                f"was not loaded yet. {err}"
+                f"{self.name!r} cannot be read; what is not loaded yet stays empty. "
+                f"{err}"
             )
 
 

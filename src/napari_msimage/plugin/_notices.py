@@ -16,14 +16,15 @@ Severity = Literal["info", "warning", "error"]
 
 
 def tell(message: str, severity: Severity = "info") -> None:
-    """Show a sentence as a napari notification; log it as well.
+    """Show a sentence as a napari notification; without a window, log it.
 
-    Safe from any thread, and while napari draws: in the window's thread it is shown
-    once control is back at the event loop.
+    Safe from any thread, and while napari draws: it is shown once control is back at
+    the event loop.
     """
-    level = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-    _LOGGER.log(level[severity], "%s", message)
-    run_soon(lambda: _notify(message, severity))
+    if has_window():
+        run_soon(lambda: _notify(message, severity))
+    else:
+        _LOGGER.log(logging.getLevelNamesMapping()[severity.upper()], "%s", message)
 
 
 def _notify(message: str, severity: Severity) -> None:

@@ -241,7 +241,7 @@ def _make_layers(
 
     image_id = uuid.uuid4().hex
     _REQUESTS[image_id] = request
-    failures = ReadFailures(image.uri, functools.partial(_show_failure, image_id))
+    failures = ReadFailures(plan.name, functools.partial(_show_failure, image_id))
     stored = _stored_levels(image)
     result = []
     for layer in plan.layers:

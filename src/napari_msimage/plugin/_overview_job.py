@@ -21,6 +21,7 @@ Watching also guards locked levels: napari would read all of one at once.
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import threading
 import time
@@ -45,6 +46,8 @@ _BLOCK_PAUSE_S: Final = 0.5
 #: A refresh that takes long is followed by this many times its own time of rest.
 _REST: Final = 4
 _TICK_MS: Final = 50
+#: Graphics cards take volumes of at least this side, the usual software one no more.
+_MAX_VOLUME_SIDE: Final = 2048
 
 
 # For the reader --------------------------------------------------------------------
@@ -294,23 +297,21 @@ class OverviewJobs:
         display, level = self._display_of.get(layer), layer.locked_data_level
         if display is None or level is None:
             return
-        finest = display.finest_shown_whole()
-        if level >= finest:
+        if level >= display.finest_shown_whole():
             return
-        shape = display.plans[level].shape
-        size = _in_words(np.prod(shape, dtype=float) * display.dtype.itemsize)
         self._entries[display].told.add("refused")
-        is_3d = len(layer._slice_input.displayed) == 3
-        layer.locked_data_level = finest if is_3d else None
-        instead = (
-            f"Level {finest}, the finest that fits, is shown instead."
-            if is_3d
-            else "Choose Auto and zoom in to see its pixels, or a level from "
-            f"{finest} on."
-        )
+        if len(layer._slice_input.displayed) == 3:
+            instead = display.finest_shown_whole(_MAX_VOLUME_SIDE)
+            layer.locked_data_level = instead
+            advice = f"Level {instead}, the finest that fits, is shown instead."
+        else:
+            layer.locked_data_level = None
+            advice = "The level is chosen automatically: zoom in to see its pixels."
+        size = math.prod(display.plans[level].shape) * display.dtype.itemsize
         tell(
-            f"Level {level} of {layer.name!r} has {size}; a locked level is shown "
-            f"whole, which is possible up to {_in_words(MAX_READ_BYTES)}. {instead}",
+            f"Level {level} of {layer.name!r} has {_in_words(size)}; a locked level is "
+            f"shown whole, which is possible up to {_in_words(MAX_READ_BYTES)}. "
+            f"{advice}",
             "warning",
         )
 
@@ -434,6 +435,9 @@ class OverviewJobs:
                 "tile", f"A part of {display.name!r} cannot be shown: {change.error}"
             )
         elif change.kind == "refused":
+            # In 3D napari itself fails on such a level, before it tells of the lock.
+            for layer in list(entry.layers):
+                self._guard_lock(layer)
             entry.tell_once(
                 "refused",
                 f"{display.name!r} cannot be shown this way: it would take "

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._layers import LayerTuple
 
 _TISSUE_SHAPE_YX: Final = (4096, 4096)
-_VOLUME_SHAPE_CZYX: Final = (3, 40, 360, 480)
+_VOLUME_SHAPE_CZYX: Final = (3, 24, 240, 320)
 
 
 def tissue() -> list[LayerTuple]:
@@ -51,12 +51,13 @@ def _volume_store() -> str:
     from ..samples import pyramid, volume
     from ._hints import HINTS_KEY, hints_to_json, make_hints
 
-    levels = pyramid(volume(_VOLUME_SHAPE_CZYX), axes=(1, 2, 3), until=120)
-    names = ("nuclei", "membranes", "marker")
-    colormaps = ("blue", "gray", "bop orange")
+    levels = pyramid(volume(_VOLUME_SHAPE_CZYX), axes=(1, 2, 3), until=80)
     hints = make_hints(
-        {"name": name, "colormap": colormap}
-        for name, colormap in zip(names, colormaps, strict=True)
+        [
+            {"name": "nuclei", "colormap": "blue", "contrast_limits": (150, 4000)},
+            {"name": "membranes", "colormap": "gray", "contrast_limits": (150, 16000)},
+            {"name": "marker", "colormap": "red", "contrast_limits": (150, 6000)},
+        ]
     )
     metadata = {HINTS_KEY: hints_to_json(hints)}
     order = ("soma_channel", "z", "y", "x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
 
 OpenMode = Literal["r", "w", "d"]
 _MAX_READ_BYTES: Final = 2**36
+
+
+def _readable_bytes() -> int:
+    """Return how much one read may take: 64 GiB, or the machine's memory if less."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not told on this system
+        return _MAX_READ_BYTES
+    return min(memory, _MAX_READ_BYTES)
 
 
 class ArrayState:
@@ -121,17 +131,18 @@ class ArrayState:
         Raises
         ------
         ArgumentError
-            If they would take more than 64 GiB.
+            If they would take more than 64 GiB, or than the machine has.
         UnsupportedError
             If they are timestamps.
         """
         self.verify_numeric()
         shape = [b - a for a, b in zip(start, stop, strict=True)]
         nbytes = math.prod(shape) * self.schema.dtype.itemsize
-        if nbytes > _MAX_READ_BYTES:
+        if nbytes > (limit := _readable_bytes()):
             msg = (
                 f"Reading {tuple(start)} to {tuple(stop)} of {self.uri!r} would take "
-                f"{nbytes / 2**30:.0f} GiB; read a smaller part or a coarser level"
+                f"{nbytes / 2**30:.0f} GiB; at most {limit / 2**30:.0f} GiB are read "
+                "at once here. Read a smaller part or a coarser level."
             )
             raise ArgumentError(msg)
         with storage_errors("read the array", self.address):

@@ -51,7 +51,8 @@ def to_dtype(value: Any) -> np.dtype[Any]:
     """
     if isinstance(value, str) and value in _DTYPES:
         return _DTYPES[value]
-    name: Any = value
+    # "b" is numpy's int8, but Arrow's bool
+    name: Any = None if isinstance(value, str) and value == "b" else value
     if type(value).__module__.partition(".")[0] == "pyarrow":
         name = _ARROW_NAMES.get(str(value), str(value))
     try:

@@ -82,7 +82,7 @@ def _check_entry(entry: os.DirEntry[str]) -> int:
             return int(unpacked)
     msg = (
         f"{entry.path!r} ({found.st_size} bytes) is cut short or damaged, probably "
-        "because a program was stopped while writing it. Restore it from a copy, or move that "
-        "one file elsewhere to get back the state before it."
+        "because a program was stopped while writing it. Restore it from a copy, or "
+        "move that one file elsewhere to get back the state before it."
     )
     raise FormatError(msg)

@@ -78,7 +78,7 @@ def _warn_of_leftovers(leftovers: set[str], uri: str, stacklevel: int) -> None:
             f"{names} (a level needs its array in the group "
             "and its shape in the metadata)"
         )
-        warnings.warn(msg, StoreWarning, stacklevel=stacklevel)
+        warnings.warn(msg, StoreWarning, stacklevel=stacklevel + 1)
 
 
 def _check_level(level: Level, first: Level, schema: ImageSchema, uri: str) -> None:

@@ -73,7 +73,7 @@ class ImageState:
         timestamp_ms : int
             Time to read at, or first one to write with.
         stacklevel : int
-            Whom warnings are for, counted from the caller.
+            Whom warnings are for; 1 is the function that calls this.
 
         Raises
         ------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -54,7 +55,7 @@ def plan_layout(
 
     Raises
     ------
-    ArgumentError
+    ArgumentError, ArgumentTypeError
         If the settings make no sense, or one tile would exceed 64 MiB.
 
     Notes
@@ -67,28 +68,25 @@ def plan_layout(
     """
     options = _create_options(platform_config)
     extents = _default_extents(shape, channel_axis)
-    dims = _entry(options, "dims") or {}
     dim_filters = []
     for i in range(len(shape)):
-        config = _entry(dims, f"soma_dim_{i}") or {}
+        config = _column(options, "dims", f"soma_dim_{i}")
         tile = _entry(config, "tile")
         if tile is not None:
-            extents[i] = _check_extent(tile, i)
+            extents[i] = _check_count(tile, f"The tile extent of soma_dim_{i}")
         filters = _entry(config, "filters")
         dim_filters.append(_filter_list(["ZstdFilter"] if filters is None else filters))
-    if (
-        nbytes := int(np.prod([int(e) for e in extents])) * dtype.itemsize
-    ) > _MAX_TILE_BYTES:
+    if (nbytes := math.prod(extents) * dtype.itemsize) > _MAX_TILE_BYTES:
         msg = (
             f"Tile extents {tuple(extents)} make tiles of {nbytes / 2**20:.0f} MiB; at "
             "most 64 MiB are allowed. Choose smaller extents in platform_config."
         )
         raise ArgumentError(msg)
-    attribute = _entry(_entry(options, "attrs") or {}, "soma_data") or {}
-    filters = _entry(attribute, "filters")
+    filters = _entry(_column(options, "attrs", "soma_data"), "filters")
     pixels = _default_filters(dtype) if filters is None else _filter_list(filters)
-    capacity = _entry(options, "capacity") or 100_000
-    return Layout(tuple(extents), pixels, tuple(dim_filters), int(capacity))
+    capacity = _entry(options, "capacity")
+    capacity = 100_000 if capacity is None else _check_count(capacity, "capacity")
+    return Layout(tuple(extents), pixels, tuple(dim_filters), capacity)
 
 
 def _default_extents(shape: Sequence[int], channel_axis: int | None) -> list[int]:
@@ -140,16 +138,36 @@ def _entry(settings: Any, name: str) -> Any:
     return getattr(settings, name, None)
 
 
-def _check_extent(tile: Any, dimension: int) -> int:
-    if isinstance(tile, bool) or not isinstance(tile, int | np.integer) or tile < 1:
-        msg = f"The tile extent of soma_dim_{dimension} must be 1 or more, got {tile!r}"
+def _column(options: Any, group: str, name: str) -> Any:
+    """Return the settings of one dimension or attribute."""
+    columns = _entry(options, group)
+    if columns is None:
+        return {}
+    if not isinstance(columns, Mapping):
+        msg = (
+            f"{group!r} in platform_config must be a mapping such as {{{name!r}: "
+            f"{{...}}}}, got {columns!r}"
+        )
+        raise ArgumentTypeError(msg)
+    return columns.get(name) or {}
+
+
+def _check_count(value: Any, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        msg = f"{what} in platform_config must be an int of 1 or more, got {value!r}"
         raise ArgumentError(msg)
-    return int(tile)
+    return int(value)
 
 
 def _filter_list(filters: Any) -> Any:
     if isinstance(filters, tiledb.FilterList):
         return filters
+    if isinstance(filters, str) or not isinstance(filters, Iterable):
+        msg = (
+            "filters in platform_config must be a sequence such as ['ZstdFilter'], got "
+            f"{filters!r}"
+        )
+        raise ArgumentTypeError(msg)
     return tiledb.FilterList([_filter(spec) for spec in filters])
 
 
@@ -172,6 +190,6 @@ def _filter(spec: Any) -> Any:
         arguments.setdefault("level", 3)
     try:
         return kind(**arguments)
-    except (TypeError, ValueError) as err:
+    except (TypeError, ValueError, tiledb.TileDBError) as err:
         msg = f"Filter {spec!r} in platform_config cannot be made: {err}"
         raise ArgumentError(msg) from err

@@ -104,7 +104,8 @@ def place_level(
     member = _member_at(key, uri, target, address, ctx)
     if member.uri == address:
         msg = (
-            f"The level {key!r} cannot be stored in the image's own folder {address!r}"
+            f"The level {key!r} cannot be stored in the image's own folder "
+            f"{address!r}; give it a folder of its own"
         )
         raise ArgumentError(msg)
     if kind_of(member.uri, ctx) == "array":

@@ -374,9 +374,10 @@ class MultiscaleImage(ImageMapping):
         if not isinstance(value, CoordinateSpace):
             msg = f"coordinate_space must be a CoordinateSpace, got {value!r}"
             raise ArgumentTypeError(msg)
-        if value.axis_names != self._state.space.axis_names:
+        names = self._state.space.axis_names
+        if value.axis_names != names:
             msg = (
-                f"The axes of the image at {self.uri!r} are {self._state.space.axis_names} "
+                f"The axes of the image at {self.uri!r} are {names} "
                 f"and cannot be changed to {value.axis_names}; only units can"
             )
             raise ArgumentError(msg)

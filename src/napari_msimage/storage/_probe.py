@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import Any, Literal
 
 import tiledb
@@ -11,12 +12,14 @@ from ..errors import DoesNotExistError, FormatError, SOMAError
 from ._context import (
     SOMATileDBContext,
     check_context,
+    check_uri,
     is_local,
     normalize_uri,
     now_ms,
     storage_errors,
 )
 from ._group import load_group
+from ._header_check import check_headers
 from ._metadata import OBJECT_TYPE
 
 Kind = Literal["missing", "file", "folder", "array", "group"]
@@ -32,22 +35,26 @@ def kind_of(uri: str, ctx: Any) -> Kind:
     """
     with storage_errors("look at the object", uri):
         if is_local(uri):
-            os.scandir(uri).close() if os.path.isdir(uri) else None
-            if os.path.isfile(os.path.join(uri, "__tiledb_group.tdb")):
-                return "group"
-            if os.path.isdir(os.path.join(uri, "__schema")):
-                return "array"
-            if os.path.isdir(uri):
-                return "folder"
-            return "file" if os.path.lexists(uri) else "missing"
-        if uri.startswith(("s3://", "gcs://", "gs://", "azure://")):
-            # releases the interpreter lock, unlike object_type: a dead end point
-            # must not freeze the window
-            files = tiledb.VFS(ctx=ctx).ls(uri)
-            if not files:
-                return "missing"
+            return _local_kind(uri)
+        # One short listing, which releases the interpreter lock, unlike object_type:
+        # a dead end point must not freeze the window.
+        if not tiledb.VFS(ctx=ctx).is_dir(uri):
+            return "missing"
         found = tiledb.object_type(uri, ctx)
-    return found if found in ("array", "group") else "missing"
+    return found if found in ("array", "group") else "folder"
+
+
+def _local_kind(path: str) -> Kind:
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return "file" if os.path.islink(path) else "missing"
+    if not stat.S_ISDIR(found.st_mode):
+        return "file"
+    os.scandir(path).close()  # says so when the folder cannot be read
+    if os.path.isfile(os.path.join(path, "__tiledb_group.tdb")):
+        return "group"
+    return "array" if os.path.isdir(os.path.join(path, "__schema")) else "folder"
 
 
 def require_group(uri: str, ctx: Any) -> None:
@@ -63,7 +70,10 @@ def require_group(uri: str, ctx: Any) -> None:
         return
     reasons = {
         "missing": f"Nothing is stored at {uri!r}. Check the spelling of the address.",
-        "file": f"{uri!r} is a file. A SOMA image is a folder; choose the folder.",
+        "file": (
+            f"{uri!r} is a file or a broken link. A SOMA image is a folder; choose the "
+            "folder."
+        ),
         "folder": (
             f"The folder {uri!r} is not a TileDB store. Choose the folder of the image "
             "itself (it holds a file named '__tiledb_group.tdb')."
@@ -88,7 +98,7 @@ def probe(uri: str, context: SOMATileDBContext | None = None) -> str | None:
         a TileDB object that does not say; None for anything else.
     """
     try:
-        address = normalize_uri(uri)
+        address = normalize_uri(check_uri(uri))
         ctx = check_context(context).tiledb_ctx(address)
         kind = kind_of(address, ctx)
         if kind not in ("group", "array"):
@@ -97,10 +107,12 @@ def probe(uri: str, context: SOMATileDBContext | None = None) -> str | None:
             found = load_group(address, ctx, now_ms()).metadata.get(OBJECT_TYPE)
         else:
             with storage_errors("open the array", address):
+                if is_local(address):
+                    check_headers(address)
                 found = _array_type(address, ctx)
     except FormatError:
-        return "group"
-    except (SOMAError, TypeError, AttributeError):
+        return kind
+    except SOMAError:
         return None
     if isinstance(found, bytes):
         found = found.decode("utf-8", "replace")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -123,10 +123,8 @@ def resolve_region_space(
             f"region_transform starts from {region_transform.input_axes}"
         )
         raise ArgumentError(msg)
-    combined = to_level @ region_transform
-    if not isinstance(combined, AffineTransform):
-        raise TypeError
-    return combined, region_space
+    # both are affine, so their product is
+    return cast("AffineTransform", to_level @ region_transform), region_space
 
 
 def plan_region(
@@ -224,7 +222,7 @@ def arrange(
 
     Raises
     ------
-    ArgumentError
+    ArgumentError, ArgumentTypeError
         If that is not an arrangement of the stored axes.
     """
     if data_axis_order is None:
@@ -242,14 +240,18 @@ def check_axis_order(
     ------
     ArgumentError
         If it does not.
+    ArgumentTypeError
+        If it is not a sequence of names.
     """
-    order = tuple(data_axis_order)
-    if any(not isinstance(name, str) for name in order) or sorted(order) != sorted(
-        names
-    ):
+    given: Any = data_axis_order
+    if not isinstance(given, Sequence) or isinstance(given, str):
         msg = (
-            f"data_axis_order must hold each of {tuple(names)} once, got "
-            f"{data_axis_order!r}"
+            f"data_axis_order must be a sequence of the names {tuple(names)}, got "
+            f"{given!r}"
         )
+        raise ArgumentTypeError(msg)
+    order = tuple(given)
+    if {*map(type, order)} != {str} or sorted(order) != sorted(names):
+        msg = f"data_axis_order must hold each of {tuple(names)} once, got {order!r}"
         raise ArgumentError(msg)
     return order

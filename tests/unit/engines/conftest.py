@@ -36,6 +36,7 @@ class CountingLevel:
             for e, n in zip(extents, self.shape, strict=True)
         )
         self._pixels = pixels
+        self.windows = []
         self.reads = []
         self.reads_here = []
         self.threads = set()
@@ -55,6 +56,7 @@ class CountingLevel:
         self.n_waiting += 1
         self.gate.wait(10)
         self.n_waiting -= 1
+        self.windows.append(key)
         ranges = [r[k] for r, k in zip(map(range, self.shape), key, strict=True)]
         shape = tuple(map(len, ranges))
         self.reads.append(math.prod(shape) * self.dtype.itemsize)

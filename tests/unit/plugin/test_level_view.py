@@ -39,7 +39,7 @@ class Setting:
         self.now = 100.0
         self.told = []
         self.level = FailingLevel()
-        failures = ReadFailures("liver.soma", self.told.append, lambda: self.now)
+        failures = ReadFailures("liver", self.told.append, lambda: self.now)
         self.view = LevelView(self.level, failures)
 
 
@@ -91,7 +91,7 @@ def test_failure_for_display_gives_zeros_and_one_notice(setting):
     assert shown.shape == (9, 13)
     assert not shown.any()
     assert len(setting.told) == 1
-    assert "'liver.soma'" in setting.told[0]
+    assert "'liver'" in setting.told[0]
 
 
 def test_failure_for_anybody_else_raises(setting):

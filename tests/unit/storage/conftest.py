@@ -103,8 +103,14 @@ def make_level(tmp_path: Path) -> Callable[..., str]:
 def save_level(tmp_path: Path) -> Callable[..., str]:
     """Return a function that writes pixels as a level; see `write_level`."""
 
-    def save(pixels: np.ndarray, tile: Sequence[int], **options: Any) -> str:
-        return write_level(str(tmp_path / "saved"), pixels, tile, **options)
+    def save(
+        pixels: np.ndarray,
+        tile: Sequence[int],
+        *,
+        uri: str | None = None,
+        **options: Any,
+    ) -> str:
+        return write_level(uri or str(tmp_path / "saved"), pixels, tile, **options)
 
     return save
 

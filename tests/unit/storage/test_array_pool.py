@@ -323,7 +323,7 @@ def test_a_read_beyond_the_memory_budget_is_a_clear_error(save_level):
 @pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="needs os.fork"
 )
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork")
 def test_a_forked_child_neither_uses_nor_closes_its_parents_handles(level_uri, pixels):
     lease = ArrayLease(level_uri)
     read_all(lease)

@@ -9,9 +9,12 @@ import multiprocessing
 import pickle
 import shutil
 import threading
+import time
+import uuid
 
 import numpy as np
 import pytest
+import tiledb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -439,6 +442,31 @@ def test_threads_that_ask_together_decode_a_tile_once(level, pixels, reads):
     assert len(tiles) == len(set(tiles))
 
 
+def test_threads_read_right_while_tiles_come_and_go(level_uri, pixels):
+    cache = TileCache(30 * TILE_BYTES)
+    level = LevelArray(level_uri, cache=cache)
+    failures = []
+
+    def read(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(40):
+            y, x = (int(n) for n in rng.integers(0, 60, 2))
+            key = np.s_[seed % 3, y : y + 50, x : x + 60]
+            if not np.array_equal(level[key], pixels[key]):
+                failures.append(key)
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        cache.clear()
+        cache.evict(level_uri)
+        level.close()
+        time.sleep(0.002)
+    assert failures == []
+    assert cache.stats().nbytes <= cache.max_bytes
+
+
 def test_waiting_threads_try_again_when_the_reader_fails(level, pixels, reads):
     failed, waiting = threading.Event(), threading.Event()
     errors, results = [], []
@@ -459,11 +487,11 @@ def test_waiting_threads_try_again_when_the_reader_fails(level, pixels, reads):
     thread = threading.Thread(target=first)
     thread.start()
     while not level._cache._claims:
-        threading.Event().wait(0.001)
+        time.sleep(0.001)
     other = threading.Thread(target=lambda: results.append(np.asarray(level[0])))
     other.start()
     while not level._cache.stats().waits:
-        threading.Event().wait(0.001)
+        time.sleep(0.001)
     waiting.set()
     thread.join(10)
     other.join(10)
@@ -532,6 +560,17 @@ def test_a_removed_level_says_so(save_level, pixels):
     level.close()
     with pytest.raises(DoesNotExistError, match=r"moved or removed"):
         np.asarray(level)
+
+
+def test_levels_in_memory_are_read_too(save_level, pixels, cache):
+    context = SOMATileDBContext()
+    uri = f"mem://{uuid.uuid4()}"
+    with tiledb.scope_ctx(context.tiledb_ctx(uri)):
+        save_level(pixels, TILE, uri=uri)
+    level = LevelArray(uri, context=context, cache=cache)
+    np.testing.assert_array_equal(level[0], pixels[0])
+    np.testing.assert_array_equal(level[0, ::2], pixels[0, ::2])
+    assert cache.stats().misses == 12
 
 
 def test_an_array_that_is_no_level_is_refused(make_level):

@@ -6,7 +6,6 @@ import gc
 import multiprocessing
 import threading
 import time
-import warnings
 
 import numpy as np
 import pytest
@@ -305,12 +304,12 @@ def _ask_in_child(cache, queue):
 @pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="needs os.fork"
 )
+@pytest.mark.filterwarnings("ignore:.*fork")
 def test_a_forked_child_is_not_stuck_with_a_lock_of_its_parent():
     cache = TileCache(10 * TILE)
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
-    with cache._lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads
+    with cache._lock:
         child = context.Process(target=_ask_in_child, args=(cache, queue))
         child.start()
     child.join(20)
