@@ -27,6 +27,8 @@ class Store:
     """One peer; opened once, then asked for windows."""
 
     folder = ""
+    level = "level0"
+    """Folder of level 0 inside `folder`."""
     packages: tuple[str, ...] = ()
 
     def __init__(self, data: Path, size: int, image: str | None) -> None:
@@ -73,11 +75,11 @@ class Ours(Store):
 
         self.cache = TileCache(POOL_BYTES)
         with MultiscaleImage.open(str(self.path)) as image:
-            self.level = LevelArray(image.level_uri(0), cache=self.cache)
+            self.pixels = LevelArray(image.level_uri(0), cache=self.cache)
         self.clear()
 
     def window(self, y: int, x: int, edge: int) -> np.ndarray[Any, Any]:
-        return np.asarray(self.level[:, y : y + edge, x : x + edge])
+        return np.asarray(self.pixels[:, y : y + edge, x : x + edge])
 
     def clear(self) -> None:
         self.cache.clear()
@@ -129,7 +131,7 @@ class TileDBTuned(Store):
             "sm.mem.malloc_trim": "false",
         }
         self.ctx = tiledb.Ctx(tiledb.Config(config))
-        self.array = tiledb.open(str(self.path / "level0"), ctx=self.ctx)
+        self.array = tiledb.open(str(self.path / self.level), ctx=self.ctx)
 
     def window(self, y: int, x: int, edge: int) -> np.ndarray[Any, Any]:
         cells = self.array[:, y : y + edge, x : x + edge]
@@ -189,6 +191,7 @@ class TensorStore(Store):
     """tensorstore on zarr v3: zstd, 512 chunks; no cache pool."""
 
     folder = "image.ome.zarr"
+    level = "0"
     packages = ("tensorstore",)
     pool_bytes = 0
 
@@ -238,7 +241,7 @@ class TensorStore(Store):
         )
         spec = {
             "driver": "zarr3",
-            "kvstore": {"driver": "file", "path": str(self.path / "0")},
+            "kvstore": {"driver": "file", "path": str(self.path / self.level)},
             "recheck_cached_data": "open",
         }
         self.array = self.ts.open(spec, context=context).result()
@@ -261,7 +264,7 @@ class ZarrDask(TensorStore):
     def open(self) -> None:
         import dask.array as da
 
-        self.array = da.from_zarr(str(self.path / "0"))
+        self.array = da.from_zarr(str(self.path / self.level))
 
     def clear(self) -> None:
         pass
@@ -278,7 +281,7 @@ class Zarr(ZarrDask):
     def open(self) -> None:
         import zarr
 
-        self.array = zarr.open_array(os.fspath(self.path / "0"), mode="r")
+        self.array = zarr.open_array(os.fspath(self.path / self.level), mode="r")
 
     def window(self, y: int, x: int, edge: int) -> np.ndarray[Any, Any]:
         return self.array[:, y : y + edge, x : x + edge]

@@ -69,8 +69,8 @@ def _start(report: Report, peer: Peer, options: argparse.Namespace, data: Path) 
         "start", name=peer.name, data=str(data), size=options.size, image=options.image
     )
     report.versions.update(answer["versions"])
-    megabytes = answer["nbytes"] / 1e6
-    report.raw.setdefault("stores_mb", {})[peer.name] = megabytes
+    megabytes = answer["level_nbytes"] / 1e6
+    report.raw.setdefault("level_mb", {})[peer.name] = megabytes
     if "build_s" in answer:
         report.raw.setdefault("build_s", {})[peer.name] = answer["build_s"]
 
@@ -197,13 +197,13 @@ def _add_window_figures(report: Report, seconds: dict[str, list[float]]) -> None
     for peer in ("zarr", "zarr+dask"):
         add(section, f"{peer} / ours", _ratio(seconds, peer, "ours"))
     for name, measured in seconds.items():
-        size = report.raw["stores_mb"][name]
+        size = report.raw["level_mb"][name]
         add(
             section,
             name,
             statistics.median(measured) * 1e3,
             "ms",
-            note=f"{spread(measured)}; store {size:.0f} MB",
+            note=f"{spread(measured)}; level 0 on disk {size:.0f} MB",
         )
 
 

@@ -48,8 +48,9 @@ def _start(name: str, data: str, size: int, image: str | None) -> Any:
         answer["build_s"] = time.perf_counter() - start
         store.path.rename(final)
         store.path = final
-    answer["nbytes"] = sum(
-        path.stat().st_size for path in store.path.rglob("*") if path.is_file()
+    level = store.path / store.level
+    answer["level_nbytes"] = sum(
+        path.stat().st_size for path in level.rglob("*") if path.is_file()
     )
     store.open()
     return store, answer

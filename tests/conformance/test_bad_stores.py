@@ -17,7 +17,8 @@ import pytest
 
 from napari_msimage import errors
 
-from .bad_stores import BAD_STORES, HARMLESS_STORES, make_good
+from .bad_stores import BAD_STORES, HARMLESS_STORES
+from .damage import make_good
 from .store_suite import tree_facts
 
 MAX_SECONDS = 2.0

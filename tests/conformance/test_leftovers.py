@@ -13,8 +13,8 @@ import napari_msimage
 from napari_msimage import MultiscaleImage
 from napari_msimage.errors import StoreWarning
 
-from .bad_stores import make_good, make_group
 from .cases import CASES_BY_NAME, random_pixels
+from .damage import make_good, make_group
 from .describe import image_facts
 from .store_suite import tree_facts, write
 

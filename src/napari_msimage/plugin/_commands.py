@@ -192,7 +192,7 @@ def store_display_settings(viewer: Any, layer: Any) -> str:
     """
     from ..storage import MultiscaleImage
     from ._hints import HINTS_KEY, hints_to_json
-    from ._layers import layers_to_hints
+    from ._looks import layers_to_hints
     from ._open import hints_of
 
     request, layers = _image_of(viewer, layer)

@@ -6,15 +6,15 @@ whatever the stored order. World coordinates equal the image's coordinate space.
 
 from __future__ import annotations
 
-import colorsys
 import dataclasses
-import re
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import numpy as np
 
 from ..errors import UnsupportedError
-from ._hints import ChannelHints, DisplayHints
+from ._colormaps import default_colormaps, usable_colormap
+from ._hints import DisplayHints
+from ._units import unit_for_napari
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +27,8 @@ LayerTuple: TypeAlias = "tuple[list[Any], dict[str, Any], str]"
 CHANNEL_AXIS: Final = "soma_channel"
 #: Key of our entry in ``layer.metadata``.
 LAYER_METADATA_KEY: Final = "napari_msimage"
-#: Up to six channels get these; more get evenly spread hues.
-_COLORMAPS: Final = ("red", "green", "blue", "cyan", "magenta", "yellow")
 #: Without hints, channels after these start hidden: each shown one costs a read.
 _MAX_VISIBLE: Final = 8
-_UNIT_WORD: Final = re.compile(r"[^\W\d_]+(_[^\W\d_]+)*")
-_PIXEL_WORDS: Final = {"pixel", "pixels", "px", "pix"}
 _MAX_SPATIAL: Final = 3
 #: Pixel types that napari's colour textures take.
 _COLOUR_TYPES: Final = ("uint8", "uint16", "float32")
@@ -123,7 +119,7 @@ def display_units(image: ImageFacts) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
     units, notes = [], []
     for axis in reversed(image.coordinate_space.axes):
-        unit = "pixel" if axis.unit is None else _known_unit(axis.unit)
+        unit = unit_for_napari(axis.unit)
         if unit is None:
             notes.append(
                 f"The unit {axis.unit!r} of axis {axis.name!r} is not a known length "
@@ -131,25 +127,6 @@ def display_units(image: ImageFacts) -> tuple[tuple[str, ...], tuple[str, ...]]:
             )
         units.append(unit or "pixel")
     return tuple(units * 2 if len(units) == 1 else units), tuple(notes)
-
-
-def _known_unit(text: str) -> str | None:
-    """Return the name of a length or time for napari, or None."""
-    import pint
-
-    word = text.strip()
-    if word.lower() in _PIXEL_WORDS:
-        return "pixel"
-    # a single word only: pint would calculate an expression
-    if not _UNIT_WORD.fullmatch(word):
-        return None
-    registry: Any = pint.get_application_registry()  # type: ignore[no-untyped-call]
-    try:
-        unit = registry.Unit(word)
-    except (pint.errors.PintError, ValueError, AttributeError):
-        return None
-    is_known = any(unit.is_compatible_with(base) for base in ("meter", "second"))
-    return str(unit) if is_known else None
 
 
 # Levels ---------------------------------------------------------------------------
@@ -366,7 +343,7 @@ def _plan_channels(
                 name=f"{name} {hint.name}" if hint.name else fallback,
                 channel=index if image.has_channel_axis else None,
                 rgb=False,
-                colormap=_usable_colormap(hint.colormap) or colormaps[index],
+                colormap=usable_colormap(hint.colormap) or colormaps[index],
                 contrast_limits=hint.contrast_limits or _full_range(image.dtype),
                 visible=index < _MAX_VISIBLE if hint.visible is None else hint.visible,
                 blending="additive",
@@ -380,35 +357,10 @@ def _plan_channels(
         )
     if unknown := sorted(
         {c.colormap for c in hints.channels if c.colormap}
-        - {c.colormap for c in hints.channels if _usable_colormap(c.colormap)}
+        - {c.colormap for c in hints.channels if usable_colormap(c.colormap)}
     ):
         notes.append(f"napari does not have the colormaps {', '.join(unknown)}.")
     return tuple(layers), tuple(notes)
-
-
-def default_colormaps(n_channels: int) -> tuple[str, ...]:
-    """Return distinct colormaps for the channels of an image; gray for one alone."""
-    if n_channels == 1:
-        return ("gray",)
-    if n_channels == 2:
-        return ("magenta", "green")
-    if n_channels <= len(_COLORMAPS):
-        return _COLORMAPS[:n_channels]
-    return tuple(_hue_colormap(i / n_channels) for i in range(n_channels))
-
-
-def _hue_colormap(hue: float) -> str:
-    rgb = colorsys.hsv_to_rgb(hue, 1.0, 1.0)
-    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
-
-
-def _usable_colormap(colormap: str | None) -> str | None:
-    """Return the colormap if napari can make it, else None."""
-    from napari.utils.colormaps import AVAILABLE_COLORMAPS
-
-    if colormap and (colormap.startswith("#") or colormap in AVAILABLE_COLORMAPS):
-        return colormap
-    return None
 
 
 def _full_range(dtype: np.dtype[Any]) -> tuple[float, float] | None:
@@ -449,51 +401,3 @@ def layer_tuple(
         arguments["colormap"] = layer.colormap
         arguments["contrast_limits"] = layer.contrast_limits
     return list(levels), arguments, "image"
-
-
-def layers_to_hints(
-    layers: Sequence[Any], previous: DisplayHints | None, n_channels: int
-) -> DisplayHints:
-    """Return hints that bring an image back as its layers look now.
-
-    Parameters
-    ----------
-    layers : sequence of napari.layers.Image
-        The image's layers that are still there.
-    previous : DisplayHints, optional
-        What was stored before; kept where the layers say nothing.
-    n_channels : int
-        Size of the channel axis; 1 without one.
-    """
-    previous = previous or DisplayHints()
-    if any(layer.rgb for layer in layers):
-        return previous.model_copy(update={"rgb": True})
-    shown = {_channel_of(layer): layer for layer in layers}
-    channels = []
-    for index in range(n_channels):
-        hint = previous.channel(index)
-        layer = shown.get(index)
-        if layer is None:
-            channels.append(hint.model_copy(update={"visible": False}))
-        else:
-            channels.append(_hints_of_layer(layer, hint))
-    return DisplayHints(rgb=False, channels=tuple(channels))
-
-
-def _channel_of(layer: Any) -> int:
-    return layer.metadata[LAYER_METADATA_KEY]["channel"] or 0
-
-
-def _hints_of_layer(layer: Any, previous: ChannelHints) -> ChannelHints:
-    """Return how one channel looks; its name without that of the image."""
-    image_name = layer.metadata[LAYER_METADATA_KEY]["image_name"]
-    name = layer.name.removeprefix(image_name).strip()
-    is_default = name in ("", f"channel {_channel_of(layer)}")
-    low, high = (float(v) for v in layer.contrast_limits)
-    colormap = layer.colormap.name
-    return ChannelHints(
-        name=None if is_default else name,
-        colormap=colormap if _usable_colormap(colormap) else previous.colormap,
-        contrast_limits=(low, high),
-        visible=bool(layer.visible),
-    )

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import ConsentError, FormatError, SOMAError
 from . import _layers
 from ._hints import DisplayHints, read_hints
+from ._image_levels import check_inside, levels_to_show, stored_levels
 from ._level_view import LevelView, ReadFailures
 from ._notices import ask_about_outside, is_interactive, run_soon, tell
 
 if TYPE_CHECKING:
     from ..storage import LevelArray, MultiscaleImage, SOMATileDBContext
-    from ._layers import ImagePlan, LayerPlan, LayerTuple
+    from ._layers import ImagePlan, LayerTuple
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -145,13 +146,14 @@ def read_layers(request: OpenRequest) -> list[LayerTuple]:
         request.uri, context=request.context, tiledb_timestamp=request.tiledb_timestamp
     ) as image:
         if not request.allow_outside:
-            _check_inside(image)
+            check_inside(image)
         hints, notes = hints_of(image)
         plan = _layers.plan_layers(
             image, hints, name=image_name(request.uri), rgb=request.rgb
         )
-        layers = _make_layers(image, plan, request)
-    for note in (*notes, *plan.notes):
+        stored, more = stored_levels(image)
+        layers = _make_layers(image, stored, plan, request)
+    for note in (*notes, *more, *plan.notes):
         tell(note)
     return layers
 
@@ -198,62 +200,19 @@ def hints_of(image: MultiscaleImage) -> tuple[DisplayHints | None, list[str]]:
         return None, [f"{err} They are ignored; {image.uri!r} opens without them."]
 
 
-def _check_inside(image: MultiscaleImage) -> None:
-    """Refuse an image with levels outside its folder, naming them."""
-    outside = levels_outside(image)
-    if not outside:
-        return
-    named = "; ".join(f"{key!r} at {uri!r}" for key, uri in outside.items())
-    msg = (
-        f"The image at {image.uri!r} keeps levels outside its own folder: {named}. "
-        "Reading them uses your permissions. If you trust the image, open it with "
-        "napari_msimage.plugin.open_image(uri, allow_outside=True)."
-    )
-    raise ConsentError(msg, outside)
-
-
-def levels_outside(image: MultiscaleImage) -> dict[str, str]:
-    """Return key and address of the levels that are not within the image's folder.
-
-    Symbolic links are followed. The levels themselves are not opened.
-    """
-    levels = {key: uri for key, (uri, _) in image.levels().items()}
-    return {k: uri for k, uri in levels.items() if not _is_inside(uri, image.uri)}
-
-
-def _is_inside(uri: str, image_uri: str) -> bool:
-    from ..storage import is_local, normalize_uri
-
-    inner, outer = normalize_uri(uri), normalize_uri(image_uri)
-    if is_local(uri) != is_local(image_uri):
-        return False
-    if is_local(uri):
-        inner, outer = os.path.realpath(inner), os.path.realpath(outer)
-        return inner.startswith(os.path.join(outer, ""))
-    return inner.startswith(f"{outer}/") and ".." not in inner.split("/")
-
-
 def _make_layers(
-    image: MultiscaleImage, plan: ImagePlan, request: OpenRequest
+    image: MultiscaleImage,
+    stored: list[LevelArray],
+    plan: ImagePlan,
+    request: OpenRequest,
 ) -> list[LayerTuple]:
     """Return the layer tuples of a plan."""
-    from ._overview_job import make_display, starting_contrast_limits
-
     image_id = uuid.uuid4().hex
     _REQUESTS[image_id] = request
     failures = ReadFailures(plan.name, functools.partial(_show_failure, image_id))
-    stored = _stored_levels(image)
     result = []
     for layer in plan.layers:
-        display = make_display(
-            _views(image, layer, stored),
-            rgb=layer.rgb,
-            name=plan.name,
-            n_sharing=len(plan.layers),
-        )
-        if not layer.rgb and layer.contrast_limits is None:
-            limits = starting_contrast_limits(display)
-            layer = dataclasses.replace(layer, contrast_limits=limits)
+        levels, complete = levels_to_show(image, stored, plan, layer)
         entry = {
             "uri": image.uri,
             "image_id": image_id,
@@ -263,24 +222,9 @@ def _make_layers(
         result.append(
             _layers.layer_tuple(
                 plan,
-                layer,
-                [LevelView(level, failures) for level in display.levels],
+                complete,
+                [LevelView(level, failures) for level in levels],
                 metadata={_layers.LAYER_METADATA_KEY: entry},
             )
         )
     return result
-
-
-def _stored_levels(image: MultiscaleImage) -> list[LevelArray]:
-    """Return the levels that napari can switch between, finest first."""
-    shapes = [shape for _, shape in image.levels().values()]
-    return [image.level_array(i) for i in _layers.display_levels_of(shapes)]
-
-
-def _views(
-    image: MultiscaleImage, layer: LayerPlan, stored: list[LevelArray]
-) -> list[Any]:
-    """Return a layer's own view of each level."""
-    if layer.rgb:
-        return [_layers.rgb_view(level, image) for level in stored]
-    return [_layers.channel_view(level, image, layer.channel or 0) for level in stored]

@@ -274,6 +274,8 @@ class OverviewJobs:
             if display is self._filling:
                 self._finish()
             self._start()
+        if not self._entries:
+            self._timer.stop()
 
     def stop(self) -> None:
         """End all work."""
@@ -281,7 +283,6 @@ class OverviewJobs:
             for layer in list(entry.layers):
                 entry.layers[layer] = 1
                 self.detach(layer)
-        self._timer.stop()
 
     def _on_data(self, event: Any) -> None:
         layer = event.source

@@ -75,6 +75,13 @@ class WriteClock:
             self._names.update(dict.fromkeys(keys, stamp))
             return self._note(stamp)
 
+    def note_names(self, uri: str, names: Iterable[str], stamp: int) -> None:
+        """Note that entries at `uri` were written with a later timestamp than given."""
+        with self._lock:
+            for name in names:
+                self._names[uri, name] = stamp
+            self._note(stamp)
+
     def settle(self) -> None:
         """Wait until the wall clock has passed the last timestamp given.
 

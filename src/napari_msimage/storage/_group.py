@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 import uuid
@@ -20,7 +21,10 @@ from ._staging import STAGING_MARK, sync_folder
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: Stands for all members of a group among the names of its entries.
+MEMBERSHIP: Final = "\0members"
 _MAX_MEMBERS: Final = 256
+_STAMP: Final = re.compile(r"__\d+_(\d+)_")
 _FOLDERS: Final = ("__group", "__meta")
 
 
@@ -131,7 +135,7 @@ def create_group(uri: str, ctx: Any) -> None:
         tiledb.Group.create(uri, ctx)
 
 
-def commit(uri: str, change: GroupChange, ctx: Any, timestamp_ms: int) -> None:
+def commit(uri: str, change: GroupChange, ctx: Any, timestamp_ms: int) -> int:
     """Write members and metadata entries of a group.
 
     TileDB writes its two files in place, and a torn one locks everybody out of the
@@ -150,6 +154,13 @@ def commit(uri: str, change: GroupChange, ctx: Any, timestamp_ms: int) -> None:
     timestamp_ms : int
         Timestamp of the new state.
 
+    Returns
+    -------
+    int
+        Timestamp of the last file written. Later than asked for when the membership
+        changed at that time before: every membership file lists all members, and
+        TileDB 2.30 takes files of equal timestamps in random order.
+
     Raises
     ------
     SOMAError
@@ -163,10 +174,30 @@ def commit(uri: str, change: GroupChange, ctx: Any, timestamp_ms: int) -> None:
     )
     with storage_errors("change the image", uri):
         for part, order in ((first, _FOLDERS), (then, _FOLDERS[::-1])):
-            if part and is_local(uri):
+            if not part:
+                continue
+            if part.add or part.remove:
+                timestamp_ms = _unused_timestamp(uri, ctx, timestamp_ms)
+            if is_local(uri):
                 _commit_staged(uri, part, order, ctx, timestamp_ms)
-            elif part:
+            else:
                 _commit_in_place(uri, part, order, ctx, timestamp_ms)
+    return timestamp_ms
+
+
+def _unused_timestamp(uri: str, ctx: Any, timestamp_ms: int) -> int:
+    """Return the first timestamp from this one on without a membership file."""
+    folder = f"{uri}/__group"
+    if is_local(uri):
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+    else:
+        vfs = tiledb.VFS(ctx=ctx)
+        found = vfs.ls(folder) if vfs.is_dir(folder) else []
+        names = [path.rpartition("/")[2] for path in found]
+    used = {int(match[1]) for match in map(_STAMP.match, names) if match}
+    while timestamp_ms in used:
+        timestamp_ms += 1
+    return timestamp_ms
 
 
 def _commit_in_place(

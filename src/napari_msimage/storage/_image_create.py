@@ -9,7 +9,7 @@ from ..coordinates import Axis, CoordinateSpace, coordinate_space_to_json
 from ..errors import AlreadyExistsError, ArgumentError, ArgumentTypeError
 from ._context import SOMATileDBContext, is_local, storage_errors
 from ._datatypes import to_dtype
-from ._group import GroupChange, commit, create_group
+from ._group import MEMBERSHIP, GroupChange, commit, create_group
 from ._image_levels import channel_position
 from ._layout import Layout, plan_layout
 from ._level_places import check_level_uri, place_level
@@ -165,7 +165,8 @@ def _build(
         IMAGE_SCHEMA: schema.to_json(),
         LEVEL_PREFIX + spec.level_key: shape_to_json(schema.shape),
     }
-    stamp = clock.for_names(address, [*entries, spec.level_key])
+    names = [*entries, MEMBERSHIP]
+    stamp = clock.for_names(address, names)
     with place_level(
         spec.level_key,
         spec.level_uri,
@@ -177,4 +178,5 @@ def _build(
         context=context,
         timestamp_ms=clock.base_ms,
     ) as member:
-        commit(target, GroupChange(add=(member,), set_metadata=entries), ctx, stamp)
+        change = GroupChange(add=(member,), set_metadata=entries)
+        clock.note_names(address, names, commit(target, change, ctx, stamp))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import AlreadyExistsError, ModeError
 from ._array_state import ArrayState
 from ._context import is_local, local_path, normalize_uri, now_ms
-from ._group import GroupChange, Member, commit, load_group
+from ._group import MEMBERSHIP, GroupChange, Member, commit, load_group
 from ._image_levels import Level, find_levels, sort_levels
 from ._image_members import check_array
 from ._metadata import LEVEL_PREFIX, Metadata, read_image_metadata, shape_to_json
@@ -185,9 +185,10 @@ class ImageState:
         change = GroupChange(added, removed + replaced, changed, tuple(dropped))
         if not change:
             return
-        names = [*changed, *dropped, *removed, *(member.name for member in added)]
+        names = [*changed, *dropped, *([MEMBERSHIP] if added or removed else [])]
         stamp = self.clock.for_names(self.address, names)
-        commit(self.address, change, self.ctx, stamp)
+        stamp = commit(self.address, change, self.ctx, stamp)
+        self.clock.note_names(self.address, names, stamp)
         self.metadata.written()
         gone = self._deleted - set(now)
         self._stored = {k: m for k, m in before.items() if k not in gone} | now

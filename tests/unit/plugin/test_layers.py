@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from napari_msimage.coordinates import Axis, CoordinateSpace
 from napari_msimage.errors import UnsupportedError
 from napari_msimage.plugin import _layers
+from napari_msimage.plugin._colormaps import default_colormaps
 from napari_msimage.plugin._hints import DisplayHints, make_hints
 
 SIZES = {"soma_channel": 4, "x": 13, "y": 9, "z": 5}
@@ -242,7 +243,7 @@ def test_channels_without_hints_get_distinct_additive_colours():
 
 @pytest.mark.parametrize("n", [1, 2, 3, 6, 7, 40, 300])
 def test_default_colormaps_are_distinct(n):
-    assert len(set(_layers.default_colormaps(n))) == n
+    assert len(set(default_colormaps(n))) == n
 
 
 def test_hints_win_over_defaults():

@@ -1,0 +1,156 @@
+"""The levels of an image that napari gets: which, in what form, and from where."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ..errors import ConsentError, FormatError, SOMAError
+from . import _layers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..storage import LevelArray, MultiscaleImage
+    from ._layers import ImagePlan, LayerPlan
+
+_LOGGER = logging.getLogger(__name__)
+
+#: napari reads the coarsest level whole; as a volume, its sides may be this long.
+_SMALL_BYTES: Final = 16 * 2**20
+_SMALL_SIDE: Final = 2048
+
+
+def check_inside(image: MultiscaleImage) -> None:
+    """Refuse an image with levels outside its folder, naming them."""
+    outside = levels_outside(image)
+    if not outside:
+        return
+    named = "; ".join(f"{key!r} at {uri!r}" for key, uri in outside.items())
+    msg = (
+        f"The image at {image.uri!r} keeps levels outside its own folder: {named}. "
+        "Reading them uses your permissions. If you trust the image, open it with "
+        "napari_msimage.plugin.open_image(uri, allow_outside=True)."
+    )
+    raise ConsentError(msg, outside)
+
+
+def levels_outside(image: MultiscaleImage) -> dict[str, str]:
+    """Return key and address of the levels that are not within the image's folder.
+
+    Symbolic links are followed. The levels themselves are not opened.
+    """
+    levels = {key: uri for key, (uri, _) in image.levels().items()}
+    return {k: uri for k, uri in levels.items() if not _is_inside(uri, image.uri)}
+
+
+def _is_inside(uri: str, image_uri: str) -> bool:
+    from ..storage import is_local, normalize_uri
+
+    inner, outer = normalize_uri(uri), normalize_uri(image_uri)
+    if is_local(uri) != is_local(image_uri):
+        return False
+    if is_local(uri):
+        inner, outer = os.path.realpath(inner), os.path.realpath(outer)
+        return inner.startswith(os.path.join(outer, ""))
+    return inner.startswith(f"{outer}/") and ".." not in inner.split("/")
+
+
+def stored_levels(image: MultiscaleImage) -> tuple[list[LevelArray], list[str]]:
+    """Return the levels that napari can switch between, finest first, and notes.
+
+    A coarser level that is damaged is left out with a note.
+
+    Raises
+    ------
+    SOMAError
+        If the reference level, which places the others, is damaged.
+    """
+    levels: dict[str, LevelArray] = {}
+    notes = []
+    for index, (key, (uri, shape)) in enumerate(image.levels().items()):
+        try:
+            levels[key] = _checked_level(image, index, uri, shape)
+        except SOMAError as err:
+            if index == 0:
+                raise
+            notes.append(f"Level {key!r} is left out: {err}")
+    found = list(levels.values())
+    kept = _layers.display_levels_of([level.shape for level in found])
+    return [found[i] for i in kept], notes
+
+
+def _checked_level(
+    image: MultiscaleImage, index: int, uri: str, shape: tuple[int, ...]
+) -> LevelArray:
+    """Return a level whose array is as the image's metadata says."""
+    level = image.level_array(index)
+    is_covered = len(level.shape) == len(shape) and all(
+        n <= stored for n, stored in zip(shape, level.shape, strict=True)
+    )
+    if not is_covered or level.dtype != image.dtype:
+        msg = (
+            f"The array at {uri!r} has shape {level.shape} and type {level.dtype}; the "
+            f"image's metadata says {shape} and {image.dtype}."
+        )
+        raise FormatError(msg)
+    # an array that was made larger by itself keeps its place in the image
+    return level[tuple(slice(0, n) for n in shape)]
+
+
+def levels_to_show(
+    image: MultiscaleImage,
+    stored: list[LevelArray],
+    plan: ImagePlan,
+    layer: LayerPlan,
+) -> tuple[list[Any], LayerPlan]:
+    """Return the levels of one layer for napari, and its plan with contrast limits.
+
+    A small image is shown as it is stored; a larger one through a display, which adds
+    what small levels it lacks and keeps any one read small.
+    """
+    from ..engines import MAX_READ_BYTES
+    from ._contrast import find_contrast_limits
+    from ._overview_job import make_display, starting_contrast_limits
+
+    views = _views(image, stored, layer)
+    finest, coarsest = views[0], views[-1]
+    is_small = max(coarsest.shape) <= _SMALL_SIDE and coarsest.nbytes <= _SMALL_BYTES
+    if is_small and finest.nbytes <= MAX_READ_BYTES:
+        levels = views
+        find_limits = functools.partial(find_contrast_limits, coarsest)
+    else:
+        display = make_display(
+            views, rgb=layer.rgb, name=plan.name, n_sharing=len(plan.layers)
+        )
+        levels = list(display.levels)
+        find_limits = functools.partial(starting_contrast_limits, display)
+    if not layer.rgb and layer.contrast_limits is None:
+        limits = _found_or_full(find_limits, image.dtype)
+        layer = dataclasses.replace(layer, contrast_limits=limits)
+    return levels, layer
+
+
+def _views(
+    image: MultiscaleImage, stored: list[LevelArray], layer: LayerPlan
+) -> list[Any]:
+    """Return a layer's own view of each level."""
+    if layer.rgb:
+        return [_layers.rgb_view(level, image) for level in stored]
+    return [_layers.channel_view(level, image, layer.channel or 0) for level in stored]
+
+
+def _found_or_full(
+    find_limits: Callable[[], tuple[float, float]], dtype: np.dtype[Any]
+) -> tuple[float, float]:
+    """Return contrast limits; the full range where the pixels cannot be read."""
+    try:
+        return find_limits()
+    except SOMAError as err:
+        _LOGGER.warning("Contrast limits could not be found: %s", err)
+    return (0.0, float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0)
