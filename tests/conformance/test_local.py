@@ -6,6 +6,7 @@ from . import suite
 from .improved_create import ImprovedCreateSuite, ImprovedFolderSuite
 from .improved_levels import ImprovedLevelsSuite
 from .improved_reads import ImprovedReadsSuite
+from .improved_sessions import ImprovedSessionsSuite
 from .improved_writes import ImprovedFragmentsSuite, ImprovedWritesSuite
 from .store_suite import LocalStore
 
@@ -67,4 +68,8 @@ class TestImprovedFolder(LocalStore, ImprovedFolderSuite):
 
 
 class TestImprovedFragments(LocalStore, ImprovedFragmentsSuite):
+    pass
+
+
+class TestImprovedSessions(LocalStore, ImprovedSessionsSuite):
     pass

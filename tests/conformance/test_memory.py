@@ -6,6 +6,7 @@ from . import suite
 from .improved_create import ImprovedCreateSuite
 from .improved_levels import ImprovedLevelsSuite
 from .improved_reads import ImprovedReadsSuite
+from .improved_sessions import ImprovedSessionsSuite
 from .improved_writes import ImprovedWritesSuite
 from .store_suite import MemoryStore
 
@@ -55,4 +56,8 @@ class TestImprovedReads(MemoryStore, ImprovedReadsSuite):
 
 
 class TestImprovedWrites(MemoryStore, ImprovedWritesSuite):
+    pass
+
+
+class TestImprovedSessions(MemoryStore, ImprovedSessionsSuite):
     pass

@@ -261,6 +261,13 @@ def test_menus_and_palette_offer_the_commands(viewer):
         "Show SOMA image as channels",
         "Save display settings in the SOMA image",
     }
+    palette = {
+        item.command.id: item.when is None or item.when.eval({})
+        for item in app.menus.get_menu(app.menus.COMMAND_PALETTE_ID)
+        if item.command.id.startswith("napari-msimage.")
+    }
+    assert palette["napari-msimage.open_image"]
+    assert not palette["napari-msimage.get_reader"]
 
 
 @pytest.mark.parametrize(
@@ -545,3 +552,51 @@ def test_a_store_that_comes_back_is_shown_again(
     layer.refresh()
     qtbot.waitUntil(lambda: layer.name == "image")
     assert not layer.name_overlay.visible
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    "int8 uint8 int16 uint16 int32 uint32 int64 uint64 float32 float64".split(),
+)
+def test_every_pixel_type_is_drawn(viewer, canvas, write_soma, dtype):
+    cells = np.zeros((60, 80), dtype)
+    cells[:, 40:] = 100
+    (layer,) = viewer.open(write_soma([cells], ("y", "x")), plugin="napari-msimage")
+    picture = canvas.picture().sum(-1)
+    assert picture.min() == 0
+    assert picture.max() > 250
+    assert layer.dtype == dtype
+
+
+@pytest.fixture
+def slicing_in_the_background():
+    from napari.settings import get_settings
+
+    settings = get_settings()
+    settings.experimental.async_ = True
+    yield
+    settings.experimental.async_ = False
+
+
+@pytest.mark.usefixtures("slicing_in_the_background")
+def test_slicing_in_the_background(
+    viewer, canvas, write_soma, notices, preferences, qtbot
+):
+    levels = [noise(2400, 3200), noise(1200, 1600), noise(600, 800)]
+    (layer,) = viewer.open(write_soma(levels, ("y", "x")), plugin="napari-msimage")
+    viewer.scene.camera.center = (0, 1200, 1600)
+    viewer.scene.camera.zoom = 2
+    qtbot.waitUntil(lambda: layer.data_level == 0 and layer.loaded, timeout=10000)
+    canvas.picture()
+    rows, columns = layer.corner_pixels.T
+    expected = levels[0][rows[0] : rows[1] + 1, columns[0] : columns[1] + 1]
+    qtbot.waitUntil(lambda: layer._slice.image.raw.shape == expected.shape)
+    np.testing.assert_array_equal(layer._slice.image.raw, expected)
+
+    shutil.rmtree(layer.metadata["napari_msimage"]["uri"])
+    viewer.scene.camera.center = (0, 100, 3100)
+    qtbot.waitUntil(
+        lambda: canvas.picture() is not None and "(cannot be read)" in layer.name,
+        timeout=10000,
+    )
+    assert len([text for kind, text in notices if kind == "warning"]) == 1

@@ -4,7 +4,7 @@
 a viewer, stored and virtual ones. What the viewer asks of them is served at once:
 
 - a stored level is read, unless that takes more than 64 MiB;
-- a virtual level is put together from tiles in the decoded-tile cache;
+- else, and for virtual levels, tiles in the decoded-tile cache are put together;
 - what is missing is shown from the next coarser level meanwhile, and made by a
   background thread (`_tile_maker`), which then tells the listeners.
 
@@ -262,8 +262,6 @@ class Display:
             return np.broadcast_to(np.zeros((), self.dtype), window_shape(window))
         if plan.in_memory:
             return self._peek(index, window)
-        if nbytes > MAX_READ_BYTES:
-            return self._enlarged(index, window, self._show)
         if plan.is_stored:
             source = self._stored[plan.stored]
             if source.decoded_bytes(window) <= MAX_READ_BYTES:
@@ -279,17 +277,14 @@ class Display:
             return self._peek_memory(index, window)
         if plan.is_stored:
             source = self._stored[plan.stored]
-            if (ready := self._tiles.get(index, window)) is not None:
-                return ready
             is_last = index == len(self.plans) - 1
             if is_last or source.decoded_bytes(window) <= MAX_READ_BYTES // 4:
                 return source.read(window)
-            return self._enlarged(index, window, self._peek)
         tiles = {
             at: self._tiles.get(index, at) for at in self._tiles.needed(index, window)
         }
         if any(tile is None for tile in tiles.values()):
-            pixels = self._enlarged(index, window, self._peek)
+            pixels = self._enlarged(index, window)
         else:
             pixels = np.empty(window_shape(window), self.dtype)
         for at, tile in tiles.items():
@@ -300,18 +295,13 @@ class Display:
     def _peek_memory(self, index: int, window: Window) -> npt.NDArray[Any]:
         level = self._memory[index]
         if not level.is_started and self.coarsest_is_stored:
-            return self._enlarged(index, window, self._peek)
+            return self._enlarged(index, window)
         return level.pixels[window_slices(window)]
 
-    def _enlarged(
-        self,
-        index: int,
-        window: Window,
-        get: Callable[[int, Window], npt.NDArray[Any]],
-    ) -> npt.NDArray[Any]:
+    def _enlarged(self, index: int, window: Window) -> npt.NDArray[Any]:
         """Return a window as the next coarser level has it."""
         shape, coarse = self.plans[index].shape, self.plans[index + 1].shape
-        pixels = get(index + 1, map_window(window, shape, coarse))
+        pixels = self._peek(index + 1, map_window(window, shape, coarse))
         pixels = enlarge(pixels, window, shape, coarse)
         return pixels if pixels.flags.writeable else pixels.copy()
 

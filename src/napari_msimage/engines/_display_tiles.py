@@ -51,8 +51,8 @@ class DisplayTiles:
     """The tiles of one display.
 
     A tile is a window of a level: one of a grid; or just what was asked for, where
-    tiles would be much larger, as for a cut across the planes of a volume. A stored
-    level has tiles only of the second kind, and only where reading takes too long.
+    tiles would be much larger, as for a cut across the planes of a volume. Stored
+    levels have tiles too, for what is too much to be read while the viewer waits.
 
     Parameters
     ----------
@@ -90,32 +90,30 @@ class DisplayTiles:
         weakref.finalize(self, cache.evict, self._owner)
 
     def extents(self, index: int) -> tuple[int, ...]:
-        """Return the tile extents of a virtual level: about 512 x 512 pixels."""
-        n_spatial = self._n_spatial
-        shape = self._plans[index].shape
-        extents = [*(1 for _ in shape[:n_spatial]), *shape[n_spatial:]]
-        area = _TILE_SIDE**2
-        height = shape[n_spatial - 2] if n_spatial > 1 else 1
-        width = min(shape[n_spatial - 1], max(_TILE_SIDE, area // height))
-        extents[n_spatial - 1] = width
-        if n_spatial > 1:
-            extents[n_spatial - 2] = min(height, area // width)
-        return tuple(extents)
+        """Return the tile extents of a level: about 512 x 512 pixels.
+
+        Those of a stored level are whole stored tiles.
+        """
+        plan, n_spatial = self._plans[index], self._n_spatial
+        colours = plan.shape[n_spatial:]
+        if plan.is_stored:
+            stored = self._stored[plan.stored].tile_extents[:n_spatial]
+            plane = [e * -(-_TILE_SIDE // e) for e in stored[-2:]]
+            return (*stored[:-2], *plane, *colours)
+        *_, height, width = (1, *plan.shape[:n_spatial])
+        width = min(width, max(_TILE_SIDE, _TILE_SIDE**2 // height))
+        height = min(height, _TILE_SIDE**2 // width)
+        return (1,) * (n_spatial - 2) + (height, width)[-n_spatial:] + colours
 
     def needed(self, index: int, window: Window) -> list[Window]:
         """Return the tiles for a window of a level, the middle ones first."""
-        plan = self._plans[index]
-        if plan.is_stored:
-            return [window]
-        extents = self.extents(index)
-        tiles_bytes = window_bytes(
-            align_window(window, extents, plan.shape), self._dtype
-        )
+        shape, extents = self._plans[index].shape, self.extents(index)
+        tiles_bytes = window_bytes(align_window(window, extents, shape), self._dtype)
         tile_bytes = math.prod(extents) * self._dtype.itemsize
         few = max(window_bytes(window, self._dtype), tile_bytes)
         if tiles_bytes > _THIN * few:
             return [window]
-        return tile_windows(window, extents, plan.shape)
+        return tile_windows(window, extents, shape)
 
     def get(self, index: int, tile: Window) -> npt.NDArray[Any] | None:
         """Return a tile if it is at hand."""

@@ -16,6 +16,7 @@ from ..storage import (
     CHANNEL_AXIS,
     LevelArray,
     MultiscaleImage,
+    SOMATileDBContext,
     is_local,
     normalize_uri,
 )
@@ -26,7 +27,7 @@ from ._staging import staged_folder
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from ..storage import DenseNDArray, SOMATileDBContext
+    from ..storage import DenseNDArray
 
 
 class PixelSource(Protocol):
@@ -135,6 +136,8 @@ def write_image(
         has_channel_axis=has_channel_axis,
         level_keys=level_keys,
     )
+    # One context for all steps: what is in memory is visible within one only.
+    context = context or SOMATileDBContext()
     destination = normalize_uri(uri)
     with contextlib.ExitStack() as stack:
         target = destination
@@ -244,7 +247,7 @@ def _write(
     plan: ImageWritePlan,
     levels: Sequence[PixelSource],
     metadata: Mapping[str, Any] | None,
-    context: SOMATileDBContext | None,
+    context: SOMATileDBContext,
     platform_config: Any,
 ) -> Iterator[Progress]:
     done = 0
@@ -295,9 +298,7 @@ def _write_level(
         yield pixels.nbytes
 
 
-def _verify(
-    target: str, plan: ImageWritePlan, context: SOMATileDBContext | None
-) -> None:
+def _verify(target: str, plan: ImageWritePlan, context: SOMATileDBContext) -> None:
     """Raise if the image on disk is not the one planned."""
     with MultiscaleImage.open(target, context=context) as image:
         got = tuple(shape for _, shape in image.levels().values())

@@ -2,6 +2,11 @@
 
 napari's axes are the coordinate space's axes in reverse order (x, y, z gives z, y, x),
 whatever the stored order. World coordinates equal the image's coordinate space.
+
+In 2-D and 3-D alike, napari 0.9 puts all levels over the same extent: level k's pixels
+are reference size ÷ level size large, the ratio that SOMA's transforms have. Along an
+axis that is sliced it rounds the divided position, so that a coarse plane shows up to
+half its thickness before its own range begins.
 """
 
 from __future__ import annotations

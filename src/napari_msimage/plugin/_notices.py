@@ -22,9 +22,22 @@ def tell(message: str, severity: Severity = "info") -> None:
     the event loop.
     """
     if has_window():
-        run_soon(lambda: _notify(message, severity))
+        run_soon(lambda: _notify_in_view(message, severity))
     else:
         _LOGGER.log(logging.getLevelNamesMapping()[severity.upper()], "%s", message)
+
+
+def _notify_in_view(message: str, severity: Severity, tries: int = 150) -> None:
+    """Notify, but not before napari's command line has shown its window."""
+    import napari
+
+    viewer = napari.current_viewer() if tries and _is_napari_command() else None
+    if viewer is None or viewer.window._qt_window.isVisible():
+        _notify(message, severity)
+        return
+    from qtpy.QtCore import QTimer
+
+    QTimer.singleShot(200, lambda: _notify_in_view(message, severity, tries - 1))
 
 
 def _notify(message: str, severity: Severity) -> None:

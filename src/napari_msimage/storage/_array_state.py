@@ -12,7 +12,7 @@ import tiledb
 
 from ..errors import ArgumentError, DoesNotExistError, ModeError, UnsupportedError
 from ._array_schema import ATTRIBUTE, read_schema, resize_array
-from ._context import is_local, now_ms, storage_errors
+from ._context import is_local, storage_errors
 from ._datatypes import is_timestamp
 from ._group import read_entries
 from ._header_check import check_headers
@@ -83,8 +83,7 @@ class ArrayState:
         self.ctx = context.tiledb_ctx(address)
         self._lock = threading.Lock()
         self._writer: tuple[int, Any] | None = None
-        # changes apply to what is there now, whatever time they are written with
-        read_ms = self.timestamp_ms if mode == "r" else now_ms()
+        read_ms = self.timestamp_ms if mode == "r" else clock.present_ms
         self._handle, metadata, self.schema = _open_for_reading(
             address, self.ctx, read_ms
         )
@@ -173,7 +172,10 @@ class ArrayState:
                 domain = self._handle.nonempty_domain()
             else:
                 with tiledb.open(
-                    self.address, "r", timestamp=(0, now_ms()), ctx=self.ctx
+                    self.address,
+                    "r",
+                    timestamp=(0, self.clock.present_ms),
+                    ctx=self.ctx,
                 ) as array:
                     domain = array.nonempty_domain()
         if domain is None:  # nothing written; upstream answers with the first cell

@@ -42,6 +42,14 @@ class WriteClock:
         """Timestamp of the session's first writes."""
         return self._base
 
+    @property
+    def present_ms(self) -> int:
+        """Time up to which to read what is there now, this session's writes included.
+
+        Changes apply to the present state, whatever time they are written with.
+        """
+        return max(now_ms(), self._last)
+
     def restart(self, explicit_ms: int | None, base_ms: int) -> None:
         """Begin a new session on the same object (``reopen``).
 

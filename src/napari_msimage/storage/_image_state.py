@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import AlreadyExistsError, ModeError
 from ._array_state import ArrayState
-from ._context import is_local, local_path, normalize_uri, now_ms
+from ._context import is_local, local_path, normalize_uri
 from ._group import MEMBERSHIP, GroupChange, Member, commit, load_group
 from ._image_levels import Level, find_levels, sort_levels
 from ._image_members import check_array
@@ -83,8 +83,9 @@ class ImageState:
             If it is not a SOMA multiscale image, or damaged.
         """
         require_group(self.address, self.ctx)
-        # changes apply to the present state, whatever time they are written with
-        read_ms = timestamp_ms if mode == "r" else now_ms()
+        read_ms = timestamp_ms
+        if mode != "r":
+            read_ms = max(timestamp_ms, self.clock.present_ms)
         stored = load_group(self.address, self.ctx, read_ms)
         space, schema = read_image_metadata(stored.metadata, self.address)
         levels = find_levels(
@@ -178,7 +179,7 @@ class ImageState:
         replaced: tuple[str, ...] = ()
         if added or removed:
             # other sessions may have changed the group since it was read
-            present = load_group(self.address, self.ctx, now_ms()).members
+            present = load_group(self.address, self.ctx, self.clock.present_ms).members
             self._check_clashes(added, present)
             removed = tuple(name for name in removed if name in present)
             replaced = tuple(m.name for m in added if m.name in present)

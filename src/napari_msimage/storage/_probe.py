@@ -36,12 +36,13 @@ def kind_of(uri: str, ctx: Any) -> Kind:
     with storage_errors("look at the object", uri):
         if is_local(uri):
             return _local_kind(uri)
+        if uri.startswith("mem://"):  # does not know its folders
+            return tiledb.object_type(uri, ctx) or "missing"
         # One short listing, which releases the interpreter lock, unlike object_type:
         # a dead end point must not freeze the window.
         if not tiledb.VFS(ctx=ctx).is_dir(uri):
             return "missing"
-        found = tiledb.object_type(uri, ctx)
-    return found if found in ("array", "group") else "folder"
+        return tiledb.object_type(uri, ctx) or "folder"
 
 
 def _local_kind(path: str) -> Kind:

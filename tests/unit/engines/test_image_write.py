@@ -29,7 +29,7 @@ from napari_msimage.errors import (
     DoesNotExistError,
     StorageError,
 )
-from napari_msimage.storage import MultiscaleImage
+from napari_msimage.storage import MultiscaleImage, SOMATileDBContext
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def levels():
     return samples.pyramid(np.ascontiguousarray(picture), until=40)
 
 
-def read_levels(uri):
-    with MultiscaleImage.open(str(uri)) as image:
+def read_levels(uri, context=None):
+    with MultiscaleImage.open(str(uri), context=context) as image:
         return [image[key].read() for key in image.levels()]
 
 
@@ -145,11 +145,12 @@ def test_progress_counts_bytes_from_zero_to_all(tmp_path, levels):
 
 
 def test_other_stores_are_written_in_place(levels):
-    uri = "mem://image"
-    run(write_image(uri, levels))
-    assert len(read_levels(uri)) == 3
+    uri, context = "mem://image", SOMATileDBContext()
+    run(write_image(uri, levels, context=context))
+    for got, expected in zip(read_levels(uri, context), levels, strict=True):
+        np.testing.assert_array_equal(got, expected)
     with pytest.raises(AlreadyExistsError, match="mem://image"):
-        run(write_image(uri, levels))
+        run(write_image(uri, levels, context=context))
 
 
 # Blocks

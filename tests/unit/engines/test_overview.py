@@ -245,16 +245,29 @@ def test_opening_reads_nothing(build, CountingLevel):
     assert display.levels[0].size == 3 * 2**40
 
 
-def test_a_large_window_is_served_from_the_next_level(build, CountingLevel):
+def test_a_large_window_is_read_behind_and_shown_from_the_next_level_meanwhile(
+    build, maker, CountingLevel
+):
+    level = CountingLevel((32768, 32768, 3), n_colours=3)
+    display = build([level], rgb=True)
+    window = ((0, 8192), (0, 4096), (0, 3))
+
+    shown = look(display, 0, window)
+    settle(display, maker)
+    sharp = look(display, 0, window)
+
+    assert shown.shape == sharp.shape == (8192, 4096, 3)
+    assert level.reads_here == []
+    assert level.nbytes_read == sharp.nbytes > MAX_READ_BYTES
+    np.testing.assert_array_equal(sharp, np.asarray(level[0:8192, 0:4096, 0:3]))
+
+
+def test_half_of_it_is_read_at_once(build, CountingLevel):
     level = CountingLevel((32768, 32768, 3), n_colours=3)
     display = build([level], rgb=True)
 
-    pixels = look(display, 0, ((0, 8192), (0, 4096), (0, 3)))
-
-    assert pixels.shape == (8192, 4096, 3)
-    assert level.reads_here == []
-    # Half as wide is read.
     look(display, 0, ((0, 4096), (0, 4096), (0, 3)))
+
     assert level.reads_here == [3 * 4096**2]
     assert level.reads_here[0] <= MAX_READ_BYTES
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import tiledb
 
 from napari_msimage.errors import FormatError, SOMAError, UnsupportedError
+from napari_msimage.plugin import make_hints, read_hints, write_hints
 from napari_msimage.plugin._open import OpenRequest, read_layers
 from napari_msimage.plugin._reader import get_reader, read
 from napari_msimage.storage import DenseNDArray, MultiscaleImage
@@ -96,6 +98,23 @@ def test_the_past_can_be_shown(tmp_uri):
     assert (len(now), len(then)) == (2, 1)
 
 
+def test_levels_can_be_pickled(image):
+    (data, _, _), *_ = read(image)
+    again = pickle.loads(pickle.dumps(data[1]))
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(data[1]))
+
+
+def test_hints_are_written_and_removed(image):
+    hints = make_hints([{"name": "DAPI"}])
+    write_hints(image, hints)
+    with MultiscaleImage.open(image) as opened:
+        assert read_hints(opened.metadata) == hints
+    assert read(image)[0][1]["name"] == "tissue DAPI"
+    write_hints(image, None)
+    with MultiscaleImage.open(image) as opened:
+        assert read_hints(opened.metadata) is None
+
+
 def test_timestamp_images_are_refused(tmp_uri):
     MultiscaleImage.create(
         tmp_uri, type="datetime64[ms]", level_shape=(1, 9, 13)
@@ -160,7 +179,7 @@ def test_an_array_made_larger_by_itself_keeps_its_place(image):
     ("entries", "problem"),
     [
         ({"soma_object_type": "SOMAExperiment"}, "SOMAExperiment"),
-        ({"soma_object_type": None}, "TileDB group"),
+        ({"soma_object_type": None}, "soma_object_type"),
         ({"soma_encoding_version": "99"}, "99"),
         ({"soma_coordinate_space": "[{"}, "soma_coordinate_space"),
         ({"soma_multiscale_image_schema": None}, "soma_multiscale_image_schema"),
@@ -172,8 +191,9 @@ def test_an_array_made_larger_by_itself_keeps_its_place(image):
 def test_bad_metadata_is_an_error_that_says_where(image, entries, problem):
     set_metadata(image, **entries)
     assert get_reader(image) is not None
-    with pytest.raises(SOMAError, match=rf"(?s)tissue\.soma.*{problem}|{problem}.*tiss"):
+    with pytest.raises(SOMAError, match=problem) as caught:
         read(image)
+    assert "tissue.soma" in str(caught.value)
 
 
 def test_a_level_array_is_an_error_that_says_so(image):
