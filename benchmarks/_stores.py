@@ -94,6 +94,13 @@ class Ours(Store):
         }
 
 
+class OursUncached(Ours):
+    """`LevelArray.read` without the tile cache: exactly the cells asked for."""
+
+    def window(self, y: int, x: int, edge: int) -> np.ndarray[Any, Any]:
+        return self.pixels[:, y : y + edge, x : x + edge].read(cached=False)
+
+
 class OursRegion(Ours):
     """`MultiscaleImage.read_spatial_region`, upstream's way of reading."""
 
@@ -138,8 +145,8 @@ class TileDBTuned(Store):
         return cells["soma_data"] if isinstance(cells, dict) else cells
 
 
-class TileDBTunedBuffer(TileDBTuned):
-    """The same with a query straight into a numpy array."""
+class TileDBTunedQuery(TileDBTuned):
+    """The same by TileDB-Py's low-level query, in part private, into a numpy array."""
 
     def window(self, y: int, x: int, edge: int) -> np.ndarray[Any, Any]:
         import tiledb
@@ -329,9 +336,10 @@ def _ome_metadata(n_levels: int) -> dict[str, Any]:
 
 STORES: dict[str, type[Store]] = {
     "ours": Ours,
-    "ours read_spatial_region": OursRegion,
+    "ours, no cache": OursUncached,
+    "ours, read_spatial_region": OursRegion,
     "tiledb tuned": TileDBTuned,
-    "tiledb tuned, own buffer": TileDBTunedBuffer,
+    "tiledb tuned, own query": TileDBTunedQuery,
     "tensorstore": TensorStore,
     "tensorstore with pool": TensorStorePool,
     "zarr": Zarr,

@@ -556,7 +556,18 @@ def test_a_store_that_comes_back_is_shown_again(
 
 @pytest.mark.parametrize(
     "dtype",
-    "int8 uint8 int16 uint16 int32 uint32 int64 uint64 float32 float64".split(),
+    [
+        "int8",
+        "uint8",
+        "int16",
+        "uint16",
+        "int32",
+        "uint32",
+        "int64",
+        "uint64",
+        "float32",
+        "float64",
+    ],
 )
 def test_every_pixel_type_is_drawn(viewer, canvas, write_soma, dtype):
     cells = np.zeros((60, 80), dtype)

@@ -94,16 +94,12 @@ class Display:
             if plan.in_memory
         }
         self._listeners: list[Callable[[DisplayChange], object]] = []
-        self._closed = threading.Event()
+        self._is_open = True
+        self._n_closed = 0
         self._filling = threading.Lock()
         self._looked_at: tuple[int, Window] | None = None
 
     # What the plugin asks
-
-    @property
-    def has_virtual_levels(self) -> bool:
-        """Whether levels are shown that are not stored."""
-        return any(not plan.is_stored for plan in self.plans)
 
     @property
     def needs_pass(self) -> bool:
@@ -179,6 +175,14 @@ class Display:
         SOMAError
             If the store cannot be read.
         """
+        return self._fill(self._n_closed)
+
+    def _fill(self, n_closed: int) -> Generator[Progress, None, bool]:
+        """Fill the levels unless the display was closed since."""
+
+        def is_cancelled() -> bool:
+            return self._should_stop_pass(n_closed)
+
         passes = self._passes()
         total = sum(one.blocks.n_left for _, one in passes)
         done = 0
@@ -186,21 +190,21 @@ class Display:
             tell = partial(self._tell, DisplayChange("filled", finest))
             focus = partial(self._focus, one.source)
             n_blocks = one.blocks.n_left
-            engine = one.run(self._should_stop_pass, tell, focus)
+            engine = one.run(is_cancelled, tell, focus)
             while True:
                 with self._filling:
                     progress = next(engine, None)
                 if progress is None:
                     break
                 yield Progress(done + progress.done, total)
-            if self._closed.is_set():
+            if self._is_over(n_closed):
                 return False
             done += n_blocks
         return True
 
     def open(self) -> None:
         """Allow background work again after `close`; a new display is open."""
-        self._closed.clear()
+        self._is_open = True
         self._tiles.open()
 
     def close(self, timeout: float = 5.0) -> bool:
@@ -212,7 +216,8 @@ class Display:
             Whether the work ended within the time (seconds); one small read at most
             is waited for.
         """
-        self._closed.set()
+        self._is_open = False
+        self._n_closed += 1
         is_stopped = self._tiles.close(timeout)
         if not self._filling.acquire(timeout=timeout):
             return False
@@ -333,12 +338,17 @@ class Display:
         index, window = self._looked_at
         return map_window(window, self.plans[index].shape, source.shape)
 
-    def _should_stop_pass(self) -> bool:
+    def _should_stop_pass(self, n_closed: int) -> bool:
+        """Let the screen go first; tell whether the display was closed since."""
         give_up = time.monotonic() + _YIELD_S
-        while not self._closed.is_set() and time.monotonic() < give_up:
+        while time.monotonic() < give_up and not self._is_over(n_closed):
             if self._maker.wait_idle(_YIELD_S / 10):
                 break
-        return self._closed.is_set()
+        return self._is_over(n_closed)
+
+    def _is_over(self, n_closed: int) -> bool:
+        """Tell whether a pass begun after so many closings should end."""
+        return n_closed != self._n_closed or not self._is_open
 
     def _tell(self, change: DisplayChange) -> None:
         for listener in list(self._listeners):

@@ -20,6 +20,7 @@ Watching also guards locked levels: napari would read all of one at once.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import math
 import sys
@@ -46,6 +47,8 @@ _BLOCK_PAUSE_S: Final = 0.5
 #: A refresh that takes long is followed by this many times its own time of rest.
 _REST: Final = 4
 _TICK_MS: Final = 50
+#: Work ends within a block, a tenth of a second; a store that hangs is not waited for.
+_CLOSE_S: Final = 2.0
 #: Graphics cards take volumes of at least this side, the usual software one no more.
 _MAX_VOLUME_SIDE: Final = 2048
 
@@ -166,12 +169,13 @@ class _Watcher:
         self.attach(event.value)
 
     def _on_removed(self, event: Any) -> None:
-        self._layers.discard(event.value)
-        _jobs().detach(event.value)
+        if event.value in self._layers:
+            self._layers.remove(event.value)
+            _jobs().detach(event.value)
 
     def attach(self, layer: Any) -> None:
-        """Take care of a layer."""
-        if display_of(layer) is not None:
+        """Take care of a layer, if it is ours; without Qt, nobody could."""
+        if has_window() and display_of(layer) is not None:
             self._layers.add(layer)
             _jobs().attach(layer)
 
@@ -213,7 +217,6 @@ class OverviewJobs:
 
     def __init__(self) -> None:
         from qtpy.QtCore import QTimer
-        from qtpy.QtWidgets import QApplication
 
         self._lock = threading.Lock()
         self._entries: dict[Display, _Entry] = {}
@@ -229,8 +232,6 @@ class OverviewJobs:
         self._timer = QTimer()
         self._timer.setInterval(_TICK_MS)
         self._timer.timeout.connect(self._tick)
-        app: Any = QApplication.instance()
-        app.aboutToQuit.connect(self.stop)
 
     # Layers
 
@@ -270,7 +271,7 @@ class OverviewJobs:
         if not entry.layers:
             del self._entries[display]
             display.unsubscribe(entry.listener)
-            display.close()
+            display.close(_CLOSE_S)
             if display is self._filling:
                 self._finish()
             self._start()
@@ -286,9 +287,13 @@ class OverviewJobs:
 
     def _on_data(self, event: Any) -> None:
         layer = event.source
-        if display_of(layer) is not self._display_of.get(layer):
-            self.detach(layer)
-            self.attach(layer)
+        old = self._display_of.get(layer)
+        if old is None or display_of(layer) is old:
+            return
+        count = self._entries[old].layers[layer]
+        for change in (self.detach, self.attach):
+            for _ in range(count):
+                change(layer)
 
     def _on_lock(self, event: Any) -> None:
         self._guard_lock(event.source)
@@ -368,7 +373,7 @@ class OverviewJobs:
         thread, display = self._thread, self._filling
         if thread is None or display is None:
             return
-        thread.join()
+        thread.join(_CLOSE_S)
         self._thread = self._filling = None
         self._close_bar()
         entry = self._entries.get(display)
@@ -479,7 +484,14 @@ def _in_words(nbytes: float) -> str:
 
 @functools.cache
 def _jobs() -> OverviewJobs:
-    return OverviewJobs()
+    """Return the jobs of this process; they end before Qt does."""
+    from qtpy.QtWidgets import QApplication
+
+    jobs = OverviewJobs()
+    app: Any = QApplication.instance()
+    app.aboutToQuit.connect(jobs.stop)
+    atexit.register(jobs.stop)
+    return jobs
 
 
 def _make_window_caller() -> Any:

@@ -43,6 +43,11 @@ class WriteClock:
         return self._base
 
     @property
+    def is_explicit(self) -> bool:
+        """Whether the session's timestamp was asked for by the user."""
+        return self._explicit
+
+    @property
     def present_ms(self) -> int:
         """Time up to which to read what is there now, this session's writes included.
 

@@ -135,7 +135,13 @@ def create_group(uri: str, ctx: Any) -> None:
         tiledb.Group.create(uri, ctx)
 
 
-def commit(uri: str, change: GroupChange, ctx: Any, timestamp_ms: int) -> int:
+def commit(
+    uri: str,
+    change: GroupChange,
+    ctx: Any,
+    timestamp_ms: int,
+    latest_ms: int | None = None,
+) -> int:
     """Write members and metadata entries of a group.
 
     TileDB writes its two files in place, and a torn one locks everybody out of the
@@ -153,13 +159,17 @@ def commit(uri: str, change: GroupChange, ctx: Any, timestamp_ms: int) -> int:
         TileDB context for the address.
     timestamp_ms : int
         Timestamp of the new state.
+    latest_ms : int, optional
+        A change of members comes after those made by other sessions up to this time;
+        by default up to `timestamp_ms`.
 
     Returns
     -------
     int
-        Timestamp of the last file written. Later than asked for when the membership
-        changed at that time before: every membership file lists all members, and
-        TileDB 2.30 takes files of equal timestamps in random order.
+        Timestamp of the last file written. Later than asked for when members were
+        changed then or later: every membership file lists all members, so that an
+        older one would not take back what a newer one lists, and TileDB 2.30 takes
+        files of equal timestamps in random order.
 
     Raises
     ------
@@ -177,7 +187,7 @@ def commit(uri: str, change: GroupChange, ctx: Any, timestamp_ms: int) -> int:
             if not part:
                 continue
             if part.add or part.remove:
-                timestamp_ms = _unused_timestamp(uri, ctx, timestamp_ms)
+                timestamp_ms = _unused_timestamp(uri, ctx, timestamp_ms, latest_ms)
             if is_local(uri):
                 _commit_staged(uri, part, order, ctx, timestamp_ms)
             else:
@@ -185,19 +195,33 @@ def commit(uri: str, change: GroupChange, ctx: Any, timestamp_ms: int) -> int:
     return timestamp_ms
 
 
-def _unused_timestamp(uri: str, ctx: Any, timestamp_ms: int) -> int:
-    """Return the first timestamp from this one on without a membership file."""
+def _unused_timestamp(
+    uri: str, ctx: Any, timestamp_ms: int, latest_ms: int | None
+) -> int:
+    """Return a timestamp after the membership files of others; see `commit`."""
     folder = f"{uri}/__group"
+    used: set[int] = set()
+    names: list[str] = []
     if is_local(uri):
         names = os.listdir(folder) if os.path.isdir(folder) else []
+    elif uri.startswith("mem://"):
+        used = _used_in_memory.setdefault(uri, used)
     else:
         vfs = tiledb.VFS(ctx=ctx)
         found = vfs.ls(folder) if vfs.is_dir(folder) else []
         names = [path.rpartition("/")[2] for path in found]
-    used = {int(match[1]) for match in map(_STAMP.match, names) if match}
+    used.update(int(match[1]) for match in map(_STAMP.match, names) if match)
+    latest_ms = max(timestamp_ms, latest_ms or 0)
+    timestamp_ms = max([timestamp_ms, *(t + 1 for t in used if t <= latest_ms)])
     while timestamp_ms in used:
         timestamp_ms += 1
+    used.add(timestamp_ms)
     return timestamp_ms
+
+
+#: TileDB shows nobody the folders of its memory file system, which lives as long as
+#: this process.
+_used_in_memory: Final[dict[str, set[int]]] = {}
 
 
 def _commit_in_place(

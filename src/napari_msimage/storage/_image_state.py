@@ -188,7 +188,8 @@ class ImageState:
             return
         names = [*changed, *dropped, *([MEMBERSHIP] if added or removed else [])]
         stamp = self.clock.for_names(self.address, names)
-        stamp = commit(self.address, change, self.ctx, stamp)
+        latest = None if self.clock.is_explicit else self.clock.present_ms
+        stamp = commit(self.address, change, self.ctx, stamp, latest)
         self.clock.note_names(self.address, names, stamp)
         self.metadata.written()
         gone = self._deleted - set(now)
