@@ -55,9 +55,11 @@ def main() -> None:
         _windows.measure(report, options, python, data)
     if "window" in parts:
         _viewer.measure(report, options, python, data)
-    report.save(data)
+    # A part does not replace the results of a whole run.
+    name = "-".join(["results", *(() if set(parts) == set(_PARTS) else sorted(parts))])
+    report.save(data, name)
     report.show()
-    print(f"\nSaved as {data / 'results.md'} and results.json")
+    print(f"\nSaved as {data / name}.md and .json")
     # Falling short is a finding, not a failure of the run.
 
 

@@ -87,11 +87,11 @@ class Report:
             )
         return "\n".join(lines) + "\n"
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "results.md").write_text(self.markdown())
+        (folder / f"{name}.md").write_text(self.markdown())
         content = {**asdict(self), "machine": machine()}
-        (folder / "results.json").write_text(json.dumps(content, indent=1))
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=1))
 
     def show(self) -> None:
         width = max(len(f.name) for f in self.figures)

@@ -47,6 +47,7 @@ def measure(
                 report.absent[f"{name} (window)"] = str(err)
                 del commands[name]
                 continue
+            report.versions.update(after["versions"])
             if number:  # the first round fills the page cache
                 fresh[name].append(first)
                 later[name].append(after)

@@ -13,7 +13,9 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +60,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     viewer = napari.Viewer(show=True)
     window = _Window(viewer)
     window.settle()
-    answer: dict[str, Any] = {}
+    answer: dict[str, Any] = {"versions": _versions()}
     if options.after_plain:
         answer["plain_s"] = window.seconds_to_frame(partial(_add_plain, viewer))
         window.remove_layers()
@@ -90,6 +92,15 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
 
         imsave(options.screenshot, picture)
     return answer
+
+
+def _versions() -> dict[str, str]:
+    packages = ("napari", "napari-msimage", "napari-ome-zarr", "PyQt6", "dask", "zarr")
+    found = {}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _add_plain(viewer: Any) -> None:

@@ -14,9 +14,9 @@ from napari.components import ViewerModel
 
 from napari_msimage.engines import MAX_READ_BYTES
 from napari_msimage.errors import StorageError
-from napari_msimage.plugin import _overview_job
+from napari_msimage.plugin import _display_jobs, _overview_job
+from napari_msimage.plugin._display_jobs import OverviewJobs
 from napari_msimage.plugin._overview_job import (
-    OverviewJobs,
     display_of,
     make_display,
     starting_contrast_limits,
@@ -78,7 +78,7 @@ def messages(monkeypatch):
     def tell(message, severity="info"):
         told.append((severity, message))
 
-    monkeypatch.setattr(_overview_job, "tell", tell)
+    monkeypatch.setattr(_display_jobs, "tell", tell)
     return told
 
 

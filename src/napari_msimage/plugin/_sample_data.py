@@ -1,7 +1,7 @@
 """Sample images for File > Open Sample: samples.py → SOMA store → layer tuples.
 
 The samples are real SOMA images in a temporary folder, so that everything the plugin
-does with an image can be tried on them. They are made once per session.
+does with an image can be tried on them. They are made once per process.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _write(
     order: tuple[str, ...],
     metadata: dict[str, str] | None = None,
 ) -> str:
-    """Write a sample into the session's temporary folder; return its path."""
+    """Write a sample into a temporary folder; return its path."""
     from ..engines import run, write_image
 
     store = str(_folder() / f"{name}.soma")

@@ -238,7 +238,7 @@ def test_foreign_errors_are_translated(name):
 def test_our_own_errors_pass_untouched():
     mine = errors.FormatError("mine")
     with (
-        pytest.raises(errors.FormatError, match="^mine$"),
+        pytest.raises(errors.FormatError, match=r"^mine$"),
         context.storage_errors("a", "u"),
     ):
         raise mine
@@ -246,7 +246,7 @@ def test_our_own_errors_pass_untouched():
 
 def test_interrupts_are_not_translated():
     with (
-        pytest.raises(KeyboardInterrupt, match="^$"),
+        pytest.raises(KeyboardInterrupt, match=r"^$"),
         context.storage_errors("open it", "u"),
     ):
         raise KeyboardInterrupt

@@ -1,0 +1,126 @@
+"""Local folders that appear complete or not at all."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from napari_msimage.errors import AlreadyExistsError
+from napari_msimage.storage._staging import STAGING_MARK, staged_folder
+
+
+def fill(folder):
+    os.mkdir(folder)
+    for name in ("__tiledb_group.tdb", "a", "b"):
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(name)
+
+
+def names(folder):
+    return sorted(os.listdir(folder))
+
+
+MADE = ["__tiledb_group.tdb", "a", "b"]
+
+
+def test_folder_appears_with_its_parents(tmp_path):
+    target = tmp_path / "x" / "y" / "z"
+    with staged_folder(str(target)) as staged:
+        fill(staged)
+        assert not target.exists()
+        assert STAGING_MARK in staged
+    assert names(target) == MADE
+    assert names(target.parent) == ["z"]
+
+
+def test_failure_leaves_nothing(tmp_path):
+    target = tmp_path / "x" / "y" / "z"
+    with (
+        pytest.raises(KeyboardInterrupt, match="stop"),
+        staged_folder(str(target)) as staged,
+    ):
+        fill(staged)
+        raise KeyboardInterrupt("stop")
+    assert names(tmp_path) == []
+
+
+def test_failure_keeps_parents_that_others_use(tmp_path):
+    target = tmp_path / "x" / "y" / "z"
+    with pytest.raises(OSError, match="stop"), staged_folder(str(target)):
+        (tmp_path / "x" / "notes").write_text("mine")
+        raise OSError("stop")
+    assert names(tmp_path / "x") == ["notes"]
+
+
+@pytest.mark.parametrize("kind", ["empty", "with content", "link"])
+def test_existing_folder_is_filled_and_keeps_its_content(tmp_path, kind):
+    target = tmp_path / "z"
+    real = tmp_path / "real" if kind == "link" else target
+    real.mkdir()
+    if kind == "with content":
+        (target / "notes").write_text("mine")
+    if kind == "link":
+        target.symlink_to(real)
+    with staged_folder(str(target)) as staged:
+        fill(staged)
+    assert names(target) == MADE + ["notes"] * (kind == "with content")
+    assert target.is_symlink() == (kind == "link")
+    assert not [name for name in names(tmp_path) if STAGING_MARK in name]
+
+
+def test_content_of_the_same_name_is_not_replaced(tmp_path):
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z" / "b").write_text("mine")
+    with (
+        pytest.raises(AlreadyExistsError, match="already holds 'b'"),
+        staged_folder(str(tmp_path / "z")) as staged,
+    ):
+        fill(staged)
+    assert names(tmp_path / "z") == ["b"]
+    assert (tmp_path / "z" / "b").read_text() == "mine"
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3])
+def test_moving_that_fails_half_way_is_taken_back(tmp_path, monkeypatch, fails_at):
+    target = tmp_path / "z"
+    target.mkdir()
+    (target / "notes").write_text("mine")
+    rename, calls = os.rename, []
+
+    def failing(source, destination):
+        calls.append(destination)
+        if len(calls) == fails_at:
+            raise OSError("no more")
+        rename(source, destination)
+
+    monkeypatch.setattr(os, "rename", failing)
+    with (
+        pytest.raises(OSError, match="no more"),
+        staged_folder(str(target)) as staged,
+    ):
+        fill(staged)
+    assert names(target) == ["notes"]
+    assert names(tmp_path) == ["z"]
+
+
+def test_what_makes_it_a_store_comes_last(tmp_path, monkeypatch):
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z" / "notes").write_text("mine")
+    rename, moved = os.rename, []
+
+    def recording(source, destination):
+        moved.append(os.path.basename(destination))
+        rename(source, destination)
+
+    monkeypatch.setattr(os, "rename", recording)
+    with staged_folder(str(tmp_path / "z")) as staged:
+        fill(staged)
+    assert moved[-1] == "__tiledb_group.tdb"
+
+
+def test_longest_names_can_be_staged(tmp_path):
+    target = tmp_path / ("é" * 127)
+    with staged_folder(str(target)) as staged:
+        fill(staged)
+    assert names(target) == MADE
