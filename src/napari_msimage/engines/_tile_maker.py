@@ -81,15 +81,6 @@ class TileMaker:
                 lambda: self._running is None or self._running[0] != id(owner), timeout
             )
 
-    def is_wanted(self, owner: object, key: Hashable) -> bool:
-        """Tell whether an owner's job is waiting or running."""
-        name = id(owner)
-        with self._lock:
-            is_running = self._running is not None and (
-                (self._running[0], self._running[1].key) == (name, key)
-            )
-            return is_running or key in self._waiting.get(name, {})
-
     def wait_idle(self, timeout: float | None = None) -> bool:
         """Wait until there is nothing to do; return whether that was so in time."""
         with self._lock:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import tiledb
 
-from ..errors import DoesNotExistError, FormatError, SOMAError
+from ..errors import DoesNotExistError, SOMAError
 from ._context import (
     SOMATileDBContext,
     check_context,
@@ -96,24 +96,21 @@ def probe(uri: str, context: SOMATileDBContext | None = None) -> str | None:
     -------
     str or None
         A SOMA type such as ``"SOMAMultiscaleImage"``; ``"group"`` or ``"array"`` for
-        a TileDB object that does not say; None for anything else.
+        a TileDB object that does not say, or is damaged; None for anything else.
     """
+    kind: Kind = "missing"
+    found: Any = None
     try:
         address = normalize_uri(check_uri(uri))
         ctx = check_context(context).tiledb_ctx(address)
         kind = kind_of(address, ctx)
-        if kind not in ("group", "array"):
-            return None
         if kind == "group":
             found = load_group(address, ctx, now_ms()).metadata.get(OBJECT_TYPE)
-        else:
-            with storage_errors("open the array", address):
-                if is_local(address):
-                    check_headers(address)
-                found = _array_type(address, ctx)
-    except FormatError:
-        return kind
+        elif kind == "array":
+            found = _array_type(address, ctx)
     except SOMAError:
+        pass  # damaged: what is known so far is the answer
+    if kind not in ("group", "array"):
         return None
     if isinstance(found, bytes):
         found = found.decode("utf-8", "replace")
@@ -121,5 +118,8 @@ def probe(uri: str, context: SOMATileDBContext | None = None) -> str | None:
 
 
 def _array_type(uri: str, ctx: Any) -> Any:
-    with tiledb.open(uri, "r", ctx=ctx) as array:
-        return array.meta.get(OBJECT_TYPE, None)
+    with storage_errors("open the array", uri):
+        if is_local(uri):
+            check_headers(uri)
+        with tiledb.open(uri, "r", ctx=ctx) as array:
+            return array.meta.get(OBJECT_TYPE, None)

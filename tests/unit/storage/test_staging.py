@@ -17,6 +17,13 @@ def fill(folder):
             file.write(name)
 
 
+def fill_and_stop(folder, notes=None):
+    fill(folder)
+    if notes:
+        notes.write_text("mine")
+    raise KeyboardInterrupt("stop")
+
+
 def names(folder):
     return sorted(os.listdir(folder))
 
@@ -40,16 +47,17 @@ def test_failure_leaves_nothing(tmp_path):
         pytest.raises(KeyboardInterrupt, match="stop"),
         staged_folder(str(target)) as staged,
     ):
-        fill(staged)
-        raise KeyboardInterrupt("stop")
+        fill_and_stop(staged)
     assert names(tmp_path) == []
 
 
 def test_failure_keeps_parents_that_others_use(tmp_path):
     target = tmp_path / "x" / "y" / "z"
-    with pytest.raises(OSError, match="stop"), staged_folder(str(target)):
-        (tmp_path / "x" / "notes").write_text("mine")
-        raise OSError("stop")
+    with (
+        pytest.raises(KeyboardInterrupt, match="stop"),
+        staged_folder(str(target)) as staged,
+    ):
+        fill_and_stop(staged, tmp_path / "x" / "notes")
     assert names(tmp_path / "x") == ["notes"]
 
 
