@@ -95,11 +95,11 @@ class LevelView:
     ----------
     level : array-like
         Shape, dtype, indexing; ``chunks`` if it has any.
-    failures : ReadFailures
-        Shared by the image's layers.
+    failures : ReadFailures, optional
+        Shared by the image's layers. Without, as after unpickling, errors are raised.
     """
 
-    def __init__(self, level: Any, failures: ReadFailures) -> None:
+    def __init__(self, level: Any, failures: ReadFailures | None = None) -> None:
         self.level = level
         self.failures = failures
 
@@ -142,17 +142,21 @@ class LevelView:
     ) -> npt.NDArray[Any]:
         """Read the cells; see the class for what happens when that fails."""
         is_display = _is_called_by_napari(sys._getframe(1))
-        if is_display and not self.failures.should_try():
+        if is_display and self.failures and not self.failures.should_try():
             return np.zeros(self.shape, dtype or self.dtype)
         try:
             cells = np.asarray(self.level, dtype=dtype)
         except SOMAError as err:
-            if not is_display:
+            if not (is_display and self.failures):
                 raise
             self.failures.note_failure(err)
             return np.zeros(self.shape, dtype or self.dtype)
-        self.failures.note_success()
+        if self.failures:
+            self.failures.note_success()
         return cells.copy() if copy else cells
+
+    def __reduce__(self) -> tuple[type[LevelView], tuple[Any]]:
+        return type(self), (self.level,)  # what was told to whom stays here
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -51,20 +51,20 @@ def _notify(message: str, severity: Severity) -> None:
     show[severity](message)
 
 
-def run_soon(action: Callable[[], None]) -> None:
-    """Run something in the window's thread at its next turn; at once without one."""
+def run_soon(action: Callable[[], None], delay_ms: int = 0) -> None:
+    """Run something in the window's thread a little later; at once without one."""
     if not has_window():
         action()
         return
     if is_window_thread():
         from qtpy.QtCore import QTimer
 
-        QTimer.singleShot(0, action)
+        QTimer.singleShot(delay_ms, action)
     else:
         # a timer of another thread would never fire
         from superqt.utils import ensure_main_thread
 
-        ensure_main_thread(action)()
+        ensure_main_thread(lambda: run_soon(action, delay_ms))()
 
 
 def has_window() -> bool:

@@ -38,6 +38,7 @@ class OpenRequest:
 
 
 _FAILING_SUFFIX: Final = " (cannot be read)"
+_SETTINGS_DELAY_MS: Final = 1000
 #: What was opened, by the id in ``layer.metadata``: layers carry plain values only.
 _REQUESTS: dict[str, OpenRequest] = {}
 
@@ -141,7 +142,8 @@ def read_layers(request: OpenRequest) -> list[LayerTuple]:
     from ..storage import MultiscaleImage
     from ._settings import apply_settings
 
-    apply_settings()
+    # napari reads the manifests of all plugins for it: not before the first frame
+    run_soon(apply_settings, delay_ms=_SETTINGS_DELAY_MS)
     with MultiscaleImage.open(
         request.uri, context=request.context, tiledb_timestamp=request.tiledb_timestamp
     ) as image:

@@ -134,3 +134,18 @@ def test_errors_that_are_not_the_store_s_are_never_hidden(setting):
     setting.level.__class__ = type("Broken", (FailingLevel,), {"__array__": broken})
     with pytest.raises(ZeroDivisionError, match="a bug"):
         display(setting.view)
+
+
+def test_a_pickled_view_reads_the_same_pixels_and_raises_errors(tmp_path):
+    import pickle
+
+    from napari_msimage.storage import DenseNDArray, LevelArray
+
+    uri = str(tmp_path / "level")
+    cells = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    with DenseNDArray.create(uri, type=cells.dtype, shape=cells.shape) as array:
+        array.write((), cells)
+    view = LevelView(LevelArray(uri), ReadFailures("i", lambda _: None))[:, ::2]
+    copy = pickle.loads(pickle.dumps(view))
+    np.testing.assert_array_equal(np.asarray(copy), cells[:, ::2])
+    assert copy.failures is None
