@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -135,13 +136,14 @@ def create_image(
             "there. Choose another place, or remove it first."
         )
         raise AlreadyExistsError(msg)
-    with storage_errors("create the image", address):
+    # a level outside the image's folder goes again when anything fails
+    with storage_errors("create the image", address), ExitStack() as undo:
         if is_local(address):
             with staged_folder(address) as staged:
-                _build(spec, staged, address, context, clock)
+                _build(spec, staged, address, context, clock, undo)
             return
         try:
-            _build(spec, address, address, context, clock)
+            _build(spec, address, address, context, clock, undo)
         except BaseException:
             if kind == "missing":  # else it holds things that are not ours
                 remove_object(address, ctx)
@@ -154,6 +156,7 @@ def _build(
     address: str,
     context: SOMATileDBContext,
     clock: WriteClock,
+    undo: ExitStack,
 ) -> None:
     schema, ctx = spec.schema, context.tiledb_ctx(address)
     create_group(target, ctx)
@@ -167,7 +170,7 @@ def _build(
     }
     names = [*entries, MEMBERSHIP]
     stamp = clock.for_names(address, names)
-    with place_level(
+    place = place_level(
         spec.level_key,
         spec.level_uri,
         schema.shape,
@@ -177,6 +180,6 @@ def _build(
         address=address,
         context=context,
         timestamp_ms=clock.base_ms,
-    ) as member:
-        change = GroupChange(add=(member,), set_metadata=entries)
-        clock.note_names(address, names, commit(target, change, ctx, stamp))
+    )
+    change = GroupChange(add=(undo.enter_context(place),), set_metadata=entries)
+    clock.note_names(address, names, commit(target, change, ctx, stamp))

@@ -146,7 +146,7 @@ def check_object(metadata: Mapping[str, Any], expected: str, uri: str) -> None:
     """
     found = read_text(metadata, OBJECT_TYPE, uri)
     if found.lower() != expected.lower():
-        msg = f"The object at {uri!r} is a {found}, not a {expected}."
+        msg = f"The object at {uri!r} is a {found!r}, not a {expected!r}."
         raise FormatError(msg)
     _check_version(metadata, ENCODING_VERSION, _VERSIONS, uri)
 

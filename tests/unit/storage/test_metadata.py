@@ -59,7 +59,7 @@ def test_each_entry_is_needed_and_checked(key, value):
         del entries[key]
     else:
         entries[key] = value
-    with pytest.raises(FormatError, match=key if value != "" else "u"):
+    with pytest.raises(FormatError, match=rf"{key}|The object at 'u' is a "):
         metadata.read_image_metadata(entries, "u")
 
 
