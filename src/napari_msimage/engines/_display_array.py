@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import ArgumentTypeError
+from ..storage import Selection
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from ._display import Display
@@ -16,21 +21,26 @@ if TYPE_CHECKING:
 class DisplayArray:
     """One level of a display: indexing composes, ``np.asarray`` reads.
 
+    Pickled, a stored level is the level in the store, without the display around it.
+
     Parameters
     ----------
     display : Display
         Whose level it is.
     index : int
         Which one.
+    selection : Selection, optional
+        Which pixels of it; all by default.
     """
 
-    __slots__ = ("__weakref__", "_axes", "_ranges", "display", "index")
+    __slots__ = ("__weakref__", "_selection", "display", "index")
 
-    def __init__(self, display: Display, index: int) -> None:
+    def __init__(
+        self, display: Display, index: int, selection: Selection | None = None
+    ) -> None:
         self.display = display
         self.index = index
-        self._ranges = tuple(map(range, display.plans[index].shape))
-        self._axes = tuple(range(len(self._ranges)))
+        self._selection = selection or Selection.whole(display.plans[index].shape)
 
     @property
     def is_stored(self) -> bool:
@@ -40,7 +50,7 @@ class DisplayArray:
     @property
     def shape(self) -> tuple[int, ...]:
         """Pixels per axis of this view."""
-        return tuple(len(self._ranges[axis]) for axis in self._axes)
+        return self._selection.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -50,7 +60,7 @@ class DisplayArray:
     @property
     def ndim(self) -> int:
         """Number of axes of this view."""
-        return len(self._axes)
+        return len(self.shape)
 
     @property
     def size(self) -> int:
@@ -64,72 +74,52 @@ class DisplayArray:
 
     @property
     def chunks(self) -> Any:
-        """Tiles of a whole level in dask's form; None for a part, or if unknown."""
-        is_whole = self.shape == self.display.plans[self.index].shape
-        return self.display.chunks(self.index) if is_whole else None
+        """Tiles of this view in dask's form; None if they are not known."""
+        tiles = self.display.chunks(self.index)
+        if tiles is None:
+            return None
+        return self._selection.chunks([max(sizes) for sizes in tiles])
 
     def __getitem__(self, key: Any) -> DisplayArray:
-        """Return a view; reads nothing.
-
-        Parameters
-        ----------
-        key : int, slice, Ellipsis or tuple of these
-            As in numpy.
+        """Return a view, as numpy's basic indexing; reads nothing.
 
         Raises
         ------
-        IndexError
-            If an integer is out of bounds, there are too many indices, or an index is
-            of another kind.
+        LevelIndexError, ArgumentTypeError, ArgumentError
+            As `LevelArray`.
         """
-        keys = key if isinstance(key, tuple) else (key,)
-        if not all(_is_basic(k) for k in keys):
-            msg = (
-                f"only integers, slices and '...' can index a displayed level, got "
-                f"{key!r}; read first, as np.asarray(level)[...]"
-            )
-            raise IndexError(msg)
-        # numpy refuses what it would refuse on an array of this shape.
-        np.broadcast_to(np.empty((), bool), self.shape)[key]
-        if Ellipsis in keys:
-            at = keys.index(Ellipsis)
-            filler = (slice(None),) * (self.ndim - len(keys) + 1)
-            keys = (*keys[:at], *filler, *keys[at + 1 :])
-        keys += (slice(None),) * (self.ndim - len(keys))
-        ranges = list(self._ranges)
-        axes = []
-        for axis, item in zip(self._axes, keys, strict=True):
-            if isinstance(item, slice):
-                ranges[axis] = ranges[axis][item]
-                axes.append(axis)
-            else:
-                at = ranges[axis][item]
-                ranges[axis] = range(at, at + 1)
-        view = DisplayArray(self.display, self.index)
-        view._ranges, view._axes = tuple(ranges), tuple(axes)
-        return view
+        return DisplayArray(self.display, self.index, self._selection.index(key))
+
+    def transpose(self, axes: Sequence[int] | None = None) -> DisplayArray:
+        """Return a view with its axes in another order; reads nothing."""
+        selection = self._selection.transpose(axes)
+        return DisplayArray(self.display, self.index, selection)
 
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
     ) -> npt.NDArray[Any]:
         """Return the pixels, as `Display.read` says."""
-        ranges = self._ranges
+        pixels = np.empty(self.shape, self.dtype)
         if self.size:
-            ups = [r if r.step > 0 else r[::-1] for r in ranges]
-            window = tuple((r[0], r[-1] + 1) for r in ups)
-            pixels = self.display.read(self.index, window)
-            # Back to the steps, and the order, that were asked for.
-            pixels = pixels[tuple(slice(None, None, abs(r.step)) for r in ups)]
-            pixels = pixels[
-                tuple(slice(None, None, -1 if r.step < 0 else 1) for r in ranges)
-            ]
-        else:
-            pixels = np.empty(tuple(map(len, ranges)), self.dtype)
-        kept = [slice(None) if axis in self._axes else 0 for axis in range(len(ranges))]
-        pixels = pixels[tuple(kept)]
-        if dtype is not None:
-            pixels = pixels.astype(dtype, copy=False)
-        return pixels.copy() if copy else pixels
+            ups = self._selection.sorted_ranges
+            window = tuple((up[0], up[-1] + 1) for up in ups)
+            found = self.display.read(self.index, window)
+            if self._selection == Selection.of_window(window):
+                pixels = found  # the usual case, without a copy
+            else:
+                steps = tuple(slice(None, None, up.step) for up in ups)
+                self._selection.in_array_order(pixels)[...] = found[steps]
+        return pixels if dtype is None else pixels.astype(dtype, copy=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self.is_stored:
+            msg = (
+                f"{self!r} is made for the display only and cannot be pickled; use a "
+                "level of the store"
+            )
+            raise ArgumentTypeError(msg)
+        level = self.display.stored_levels[self.display.plans[self.index].stored]
+        return self._selection.apply, (level,)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -137,9 +127,3 @@ class DisplayArray:
     def __repr__(self) -> str:
         kind = "stored" if self.is_stored else "virtual"
         return f"DisplayArray(level {self.index}, {kind}, {self.shape}, {self.dtype})"
-
-
-def _is_basic(item: object) -> bool:
-    if item is Ellipsis or isinstance(item, slice):
-        return True
-    return isinstance(item, (int, np.integer)) and not isinstance(item, bool)

@@ -12,6 +12,7 @@ from ._lazy import LevelArray
 from ._metadata import CHANNEL_AXIS
 from ._multiscale_image import MultiscaleImage
 from ._probe import probe
+from ._selection import Selection
 from ._spatial_read import SpatialRead
 from ._staging import STAGING_MARK
 from ._tile_cache import TileCache, tile_cache
@@ -24,6 +25,7 @@ __all__ = [
     "LevelArray",
     "MultiscaleImage",
     "SOMATileDBContext",
+    "Selection",
     "SpatialRead",
     "TileCache",
     "is_local",

@@ -44,6 +44,12 @@ class Selection:
         n_dims = len(shape)
         return cls(tuple(map(range, shape)), tuple(range(n_dims)), n_dims)
 
+    @classmethod
+    def of_window(cls, window: Sequence[tuple[int, int]]) -> Selection:
+        """Return the selection of the cells within half-open bounds per dimension."""
+        ranges = tuple(range(start, stop) for start, stop in window)
+        return cls(ranges, tuple(range(len(ranges))), len(ranges))
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the result."""
@@ -127,6 +133,19 @@ class Selection:
             raise ArgumentError(msg)
         axes = tuple(self.axes[axis] for axis in found)
         return Selection(self.ranges, axes, self.n_dims)
+
+    def apply(self, array: Any) -> Any:
+        """Return an array of `n_dims` dimensions, indexed and transposed like this."""
+        kept = [dim for dim in range(self.n_dims) if dim in self.axes]
+        added = [dim for dim in self.axes if dim >= self.n_dims]
+        key = [
+            _as_slice(r) if dim in kept else r[0]
+            for dim, r in enumerate(self.ranges[: self.n_dims])
+        ]
+        sizes = [slice(len(self.ranges[dim])) for dim in added]
+        view = array[(*key, *(None for _ in added))][(..., *sizes)]
+        place = {dim: axis for axis, dim in enumerate([*kept, *added])}
+        return view.transpose([place[dim] for dim in self.axes])
 
     def in_array_order(self, result: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Show a result as the cells at `sorted_ranges`, in the array's axis order.
@@ -219,6 +238,14 @@ def _slice(positions: range, item: slice) -> range:
     except ValueError:
         msg = f"the step of a slice must not be zero, got {item!r}"
         raise ArgumentError(msg) from None
+
+
+def _as_slice(positions: range) -> slice:
+    if not positions:
+        return slice(0, 0)
+    # before the first cell: a negative stop would count from the end
+    stop = positions.stop if positions.stop >= 0 else None
+    return slice(positions.start, stop, positions.step)
 
 
 def _pick(positions: range, index: int, axis: int) -> range:

@@ -176,3 +176,31 @@ def test_transpose_wants_integers():
 
 def test_transpose_takes_negative_axes():
     assert Selection.whole((5, 3)).transpose((-1, 0)).shape == (3, 5)
+
+
+@given(data=st.data())
+def test_applying_a_selection_is_the_same_as_its_steps(data):
+    array = np.arange(5 * 4 * 3).reshape(5, 4, 3)
+    selection, expected = Selection.whole(array.shape), array
+    for _ in range(data.draw(st.integers(0, 3))):
+        key = tuple(
+            data.draw(
+                st.sampled_from(
+                    [slice(None), slice(None, None, -1), slice(1, None, 2), slice(0, 0)]
+                )
+            )
+            for _ in range(data.draw(st.integers(0, expected.ndim)))
+        )
+        if data.draw(st.booleans()):
+            key = (None, *key)
+        selection, expected = selection.index(key), expected[key]
+        selection, expected = selection.transpose(), expected.transpose()
+    result = selection.apply(array)
+    assert result.shape == selection.shape
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_applying_a_selection_drops_what_an_integer_picked():
+    array = np.arange(24).reshape(2, 3, 4)
+    selection = Selection.whole(array.shape).index((1, slice(None), -1))
+    np.testing.assert_array_equal(selection.apply(array), array[1, :, -1])
