@@ -133,7 +133,7 @@ class TestFromValue:
             (("1", 2, 3, 4), r"has '1' \(str\) at position 0"),
             ((1, None, 3, 4), r"has None \(NoneType\) at position 1"),
             ((1, 2, True, 4), r"has True \(bool\) at position 2"),
-            ((1, 2, np.True_, 4), r"has np.True_ \(bool\) at position 2"),
+            ((1, 2, np.True_, 4), r"has (np\.)?True_? \(bool\) at position 2"),
             (np.ones(4, dtype=bool), r"has True \(bool\) at position 0"),
             ((1, 2, 3, 4j), r"has 4j \(complex\) at position 3"),
             (((1, 2), (3, 4)), r"has \(1, 2\) \(tuple\) at position 0; .* flat"),

@@ -136,6 +136,7 @@ def test_a_resized_level_is_another_snapshot(make_level):
 
 
 def test_dropping_the_last_lease_closes_the_handle(level_uri):
+    gc.collect()
     before = open_handles()
     first, second = ArrayLease(level_uri), ArrayLease(level_uri)
     read_all(first)
