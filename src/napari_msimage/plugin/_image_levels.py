@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -28,7 +27,7 @@ _SMALL_SIDE: Final = 2048
 
 def check_inside(image: MultiscaleImage) -> None:
     """Refuse an image with levels outside its folder, naming them."""
-    outside = levels_outside(image)
+    outside = image.members_outside()
     if not outside:
         return
     named = "; ".join(f"{key!r} at {uri!r}" for key, uri in outside.items())
@@ -38,27 +37,6 @@ def check_inside(image: MultiscaleImage) -> None:
         "napari_msimage.plugin.open_image(uri, allow_outside=True)."
     )
     raise ConsentError(msg, outside)
-
-
-def levels_outside(image: MultiscaleImage) -> dict[str, str]:
-    """Return key and address of the levels that are not within the image's folder.
-
-    Symbolic links are followed. The levels themselves are not opened.
-    """
-    levels = {key: uri for key, (uri, _) in image.levels().items()}
-    return {k: uri for k, uri in levels.items() if not _is_inside(uri, image.uri)}
-
-
-def _is_inside(uri: str, image_uri: str) -> bool:
-    from ..storage import is_local, normalize_uri
-
-    inner, outer = normalize_uri(uri), normalize_uri(image_uri)
-    if is_local(uri) != is_local(image_uri):
-        return False
-    if is_local(uri):
-        inner, outer = os.path.realpath(inner), os.path.realpath(outer)
-        return inner.startswith(os.path.join(outer, ""))
-    return inner.startswith(f"{outer}/") and ".." not in inner.split("/")
 
 
 def stored_levels(image: MultiscaleImage) -> tuple[list[LevelArray], list[str]]:
@@ -90,17 +68,14 @@ def _checked_level(
 ) -> LevelArray:
     """Return a level whose array is as the image's metadata says."""
     level = image.level_array(index)
-    is_covered = len(level.shape) == len(shape) and all(
-        n <= stored for n, stored in zip(shape, level.shape, strict=True)
-    )
-    if not is_covered or level.dtype != image.dtype:
+    if level.shape != shape or level.dtype != image.dtype:
         msg = (
             f"The array at {uri!r} has shape {level.shape} and type {level.dtype}; the "
-            f"image's metadata says {shape} and {image.dtype}."
+            f"image's metadata says {shape} and {image.dtype}. Restore a copy, or, if "
+            "the array was resized on purpose, correct the metadata of the level."
         )
         raise FormatError(msg)
-    # an array that was made larger by itself keeps its place in the image
-    return level[tuple(slice(0, n) for n in shape)]
+    return level
 
 
 def levels_to_show(

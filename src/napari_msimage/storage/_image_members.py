@@ -13,10 +13,11 @@ from ._names import check_level_key
 if TYPE_CHECKING:
     from ._array_schema import ArraySchema
     from ._image_state import ImageState
+    from ._lazy import LevelArray
 
 
 def check_array(
-    state: ImageState, key: str, array: ArraySchema, stacklevel: int
+    state: ImageState, key: str, array: ArraySchema | LevelArray, stacklevel: int
 ) -> None:
     """Compare an array with what the image says of it.
 

@@ -222,7 +222,7 @@ class ImageState:
 
     def _is_inside(self, uri: str) -> bool:
         if not (is_local(uri) and is_local(self.address)):
-            return uri.startswith(self.address + "/")
+            return uri.startswith(self.address + "/") and ".." not in uri.split("/")
         root = os.path.realpath(self.address)
         return os.path.realpath(local_path(uri)).startswith(root + os.sep)
 

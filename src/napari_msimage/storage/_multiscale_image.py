@@ -15,6 +15,7 @@ from ._context import check_context, check_uri, normalize_uri, now_ms
 from ._image_create import check_spec, create_image
 from ._image_levels import channel_position
 from ._image_mapping import ImageMapping
+from ._image_members import check_array
 from ._image_state import ImageState
 from ._lazy import LevelArray
 from ._metadata import COORDINATE_SPACE
@@ -264,14 +265,28 @@ class MultiscaleImage(ImageMapping):
     def level_array(self, level: int | str) -> LevelArray:
         """Return a lazy view of a level: indexing composes, ``np.asarray`` reads.
 
-        It stays usable after the image is closed.
+        It stays usable after the image is closed. Of an image open for reading it
+        shows the state that the image shows, else the present one.
+
+        Raises
+        ------
+        LevelKeyError, LevelIndexError, ArgumentTypeError
+            If there is no such level; see `level_shape`.
+        FormatError
+            If the array does not fit what the image says of it.
+        ModeError
+            If the image is closed.
         """
-        self._state.verify_open("read a level of")
-        return LevelArray(
-            normalize_uri(self._state.members[self._level(level).key].uri),
-            context=self._state.context,
-            timestamp_ms=self._state.timestamp_ms,
+        state = self._state
+        state.verify_open("read a level of")
+        key = self._level(level).key
+        array = LevelArray(
+            normalize_uri(state.members[key].uri),
+            context=state.context,
+            timestamp_ms=state.timestamp_ms if state.mode == "r" else None,
         )
+        check_array(state, key, array, stacklevel=2)
+        return array
 
     def read_spatial_region(
         self,

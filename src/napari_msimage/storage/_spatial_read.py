@@ -244,7 +244,7 @@ def check_axis_order(
         If it is not a sequence of names.
     """
     given: Any = data_axis_order
-    if not isinstance(given, Sequence) or isinstance(given, str):
+    if not isinstance(given, Sequence):
         msg = (
             f"data_axis_order must be a sequence of the names {tuple(names)}, got "
             f"{given!r}"

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 import tiledb
 
-from napari_msimage.errors import FormatError, SOMAError, UnsupportedError
+from napari_msimage.errors import (
+    FormatError,
+    SOMAError,
+    StoreWarning,
+    UnsupportedError,
+)
 from napari_msimage.plugin import make_hints, read_hints, write_hints
 from napari_msimage.plugin._open import OpenRequest, read_layers
 from napari_msimage.plugin._reader import get_reader, read
@@ -168,11 +173,14 @@ def test_an_array_smaller_than_the_metadata_says_is_an_error(image):
         read(image)
 
 
-def test_an_array_made_larger_by_itself_keeps_its_place(image):
+def test_an_array_made_larger_by_itself_is_an_error(image):
     with DenseNDArray.open(f"{image}/level0", "w") as array:
         array.resize((2, 120, 130))
-    (data, _, _), *_ = read(image)
-    assert data[0].shape == (97, 130)
+    with (
+        pytest.warns(StoreWarning, match="was resized"),
+        pytest.raises(FormatError, match=r"\(2, 120, 130\).*\(2, 97, 130\)"),
+    ):
+        read(image)
 
 
 @pytest.mark.parametrize(

@@ -608,6 +608,26 @@ def test_killed_creation_leaves_nothing_at_the_place(tmp_path, kill, monkeypatch
     assert at > 3
 
 
+# Lazy levels
+
+
+def test_lazy_level_of_a_reader_shows_what_the_reader_shows(uri):
+    image = MultiscaleImage.open(uri)
+    with MultiscaleImage.open(uri, "w") as writer:
+        writer["level0"].write((), PIXELS[:, ::-1])
+    lazy = image.level_array(0)
+    image.close()
+    np.testing.assert_array_equal(lazy, PIXELS)
+
+
+def test_lazy_level_of_a_writer_shows_what_was_written(uri):
+    with MultiscaleImage.open(uri, "w") as image:
+        image["level0"].write((), PIXELS[:, ::-1])
+        image["level0"].write((), PIXELS[:, :, ::-1])
+        image._state.clock.settle()  # timestamps run ahead of a fast test
+        np.testing.assert_array_equal(image.level_array(0), PIXELS[:, :, ::-1])
+
+
 # What does not fit
 
 
@@ -619,6 +639,8 @@ def test_array_that_shrank_below_the_metadata_is_refused_once_asked(uri):
         image["level0"]
     with pytest.raises(FormatError, match=r"shape \(3, 9, 11\), but"):
         image.read_spatial_region(0)
+    with pytest.raises(FormatError, match=r"shape \(3, 9, 11\), but"):
+        image.level_array(0)
     assert image.level_shape(0) == (3, 10, 11)
     image.close()
 

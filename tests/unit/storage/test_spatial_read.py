@@ -170,7 +170,7 @@ def test_wrong_axis_orders_are_refused(order):
         check_axis_order(order, XY)
 
 
-@pytest.mark.parametrize("order", [5, "xy", {"x", "y"}, iter("xy")], ids=type)
+@pytest.mark.parametrize("order", [5, {"x", "y"}, iter("xy")], ids=type)
 def test_axis_orders_are_sequences(order):
     with pytest.raises(ArgumentTypeError, match="must be a sequence"):
         check_axis_order(order, XY)
