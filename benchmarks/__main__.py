@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def main() -> None:
         "--python", type=Path, help="interpreter with the peers; default: install them"
     )
     options = parser.parse_args()
+    # installed packages are compiled; ours, run from its source, is to be too
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if options.size < _SMALLEST:
         parser.error(f"--size must be at least {_SMALLEST}: the pans need room")
     if options.image:

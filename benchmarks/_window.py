@@ -62,8 +62,9 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     window.settle()
     answer: dict[str, Any] = {"versions": _versions()}
     if options.after_plain:
-        answer["plain_s"] = window.seconds_to_frame(partial(_add_plain, viewer))
-        window.remove_layers()
+        for key in ("plain_s", "plain_next_s"):
+            answer[key] = window.seconds_to_frame(partial(_add_plain, viewer))
+            window.remove_layers()
     counts = _count_reads() if options.count else {}
     tiles: set[Any] = set()
     if options.needs:
