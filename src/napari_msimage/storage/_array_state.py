@@ -11,7 +11,8 @@ import numpy as np
 import tiledb
 
 from ..errors import ArgumentError, DoesNotExistError, ModeError, UnsupportedError
-from ._array_schema import ATTRIBUTE, read_schema, resize_array
+from ._array_schema import read_schema, resize_array
+from ._box_read import read_box
 from ._context import is_local, storage_errors
 from ._datatypes import is_timestamp
 from ._group import read_entries
@@ -145,8 +146,9 @@ class ArrayState:
             )
             raise ArgumentError(msg)
         with storage_errors("read the array", self.address):
-            cells = self._handle[box_to_slices(start, stop)]
-            return np.asarray(cells[ATTRIBUTE] if isinstance(cells, dict) else cells)
+            cells = np.empty(shape, self.schema.dtype)
+        read_box(self._handle, self.ctx, self.address, start, stop, cells)
+        return cells
 
     def write_box(
         self, start: Sequence[int], stop: Sequence[int], cells: npt.NDArray[Any]

@@ -21,6 +21,8 @@ def check_array(
 ) -> None:
     """Compare an array with what the image says of it.
 
+    Warns of an array that was resized.
+
     Raises
     ------
     FormatError

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -535,6 +536,7 @@ OPERATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore:Skipped what is left")
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda f: f.__name__)
@@ -582,6 +584,7 @@ def retry(uri):
             image.add_new_level("level1", shape=(3, 4, 5))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_killed_creation_leaves_nothing_at_the_place(tmp_path, kill, monkeypatch):
     for at in range(1, 60):
@@ -613,6 +616,7 @@ def test_killed_creation_leaves_nothing_at_the_place(tmp_path, kill, monkeypatch
 
 def test_lazy_level_of_a_reader_shows_what_the_reader_shows(uri):
     image = MultiscaleImage.open(uri)
+    time.sleep(0.005)  # a writer of the same millisecond would be seen
     with MultiscaleImage.open(uri, "w") as writer:
         writer["level0"].write((), PIXELS[:, ::-1])
     lazy = image.level_array(0)

@@ -97,6 +97,7 @@ def test_dead_server_ends_in_an_error_and_freezes_nobody(request, server, call):
     assert ticker.longest < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["silent", "refused"])
 def test_probe_of_a_dead_server_knows_nothing(request, server):
     context = request.getfixturevalue(server)
