@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tiledb
-from tiledb import libtiledb
 
-from ..errors import FormatError, StorageError
+from ..errors import FormatError
 from ._array_schema import ATTRIBUTE
+from ._box_read import read_box
 from ._context import (
     check_context,
     check_uri,
@@ -98,23 +98,8 @@ class PooledArray:
         StorageError
             If the store is damaged or does not answer, or memory runs out.
         """
-        # The low-level query writes into our buffer: no copy, unlike `array[...]`.
-        with storage_errors("read pixels of the level", self.uri):
-            box = tiledb.Subarray(self._array, self._ctx)
-            box.add_ranges([[(a, b - 1)] for a, b in zip(start, stop, strict=True)])
-            query = tiledb.Query(self._array, self._ctx)
-            query.layout = libtiledb.LayoutType.ROW_MAJOR
-            query.set_subarray(box)
-            flat = out.reshape(-1).view(_buffer_dtype(out.dtype))
-            query.set_data_buffer(ATTRIBUTE, flat, flat.size)
-            status = query._submit()
-        if status != libtiledb.QueryStatus.COMPLETE:
-            msg = (
-                f"Cannot read the box {tuple(start)} to {tuple(stop)} of {self.uri!r}: "
-                f"TileDB stopped with {status.name} after using up its memory budget. "
-                "Read a smaller part, or raise 'sm.mem.total_budget' in the context."
-            )
-            raise StorageError(msg)
+        cells = out.view(_buffer_dtype(out.dtype))
+        read_box(self._array, self._ctx, self.uri, start, stop, cells)
 
     def close(self) -> None:
         """Close the TileDB array; nothing may be reading."""

@@ -295,7 +295,7 @@ def test_level_removed_while_open_says_so(save_level, pixels):
     with lease.reading():
         pass
     shutil.rmtree(uri)
-    with pytest.raises(DoesNotExistError, match=r"read pixels.*moved or removed"):
+    with pytest.raises(DoesNotExistError, match=r"read the array.*moved or removed"):
         read_all(lease)
 
 
@@ -307,7 +307,7 @@ def test_damaged_fragment_is_a_storage_error(save_level, pixels, tmp_path):
         if path.name != "__fragment_metadata.tdb"
     ]
     data.write_bytes(data.read_bytes()[:100])
-    with pytest.raises(SOMAError, match=r"Cannot read pixels of the level"):
+    with pytest.raises(SOMAError, match=r"Cannot read the array"):
         read_all(ArrayLease(uri))
 
 
