@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import tiledb
 
-from ..errors import ArgumentError, DoesNotExistError, ModeError, UnsupportedError
+from ..errors import ArgumentError, DoesNotExistError, UnsupportedError
 from ._array_schema import read_schema, resize_array
 from ._box_read import read_box
 from ._context import is_local, storage_errors
@@ -20,6 +20,7 @@ from ._header_check import check_headers
 from ._metadata import ARRAY_TYPE, Metadata, check_object
 from ._probe import kind_of
 from ._soma_coords import box_to_slices
+from ._soma_object import Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from ._array_schema import ArraySchema
     from ._clock import WriteClock
     from ._context import SOMATileDBContext
+    from ._soma_object import OpenMode
 
-OpenMode = Literal["r", "w", "d"]
 _MAX_READ_BYTES: Final = 2**36
 
 
@@ -43,7 +44,7 @@ def _readable_bytes() -> int:
     return min(memory, _MAX_READ_BYTES)
 
 
-class ArrayState:
+class ArrayState(Session):
     """One array in one session.
 
     Parameters
@@ -191,8 +192,6 @@ class ArrayState:
             schema = tiledb.ArraySchema.load(self.address, self.ctx)
         self.schema = read_schema(schema, self.address)
 
-    # What the mode and the type allow
-
     def verify_numeric(self) -> None:
         """Raise `UnsupportedError` if the cells are timestamps."""
         if is_timestamp(self.schema.dtype):
@@ -201,29 +200,6 @@ class ArrayState:
                 "which can be neither read nor written as pixels"
             )
             raise UnsupportedError(msg)
-
-    def verify_open(self, action: str) -> None:
-        """Raise `ModeError` if the array is closed."""
-        if self.closed:
-            msg = f"Cannot {action} {self.uri!r}: it is closed; open it again"
-            raise ModeError(msg)
-
-    def verify_mode(self, action: str, mode: OpenMode) -> None:
-        """Raise `ModeError` unless the array is open in the mode."""
-        self.verify_open(action)
-        if self.mode != mode:
-            msg = (
-                f"Cannot {action} {self.uri!r}: it is open in mode {self.mode!r}; "
-                f"open it with mode={mode!r}"
-            )
-            raise ModeError(msg)
-
-    def guard_metadata(self, access: Literal["read", "write"]) -> None:
-        """Check an access to the metadata."""
-        if access == "write":
-            self.verify_mode("change metadata of", "w")
-        else:
-            self.verify_open("read metadata of")
 
 
 def _open_for_reading(

@@ -11,25 +11,24 @@ from ..errors import ArgumentError, ArgumentTypeError, SOMAError
 from ._array_schema import check_resize, create_array
 from ._array_state import ArrayState
 from ._clock import WriteClock
-from ._context import check_context, check_uri, ms_to_datetime, normalize_uri
+from ._context import check_context, check_uri, normalize_uri
 from ._datatypes import to_dtype
 from ._layout import plan_layout
 from ._metadata import ARRAY_TYPE, check_shape
 from ._soma_coords import check_mode, check_result_order, coords_to_box
+from ._soma_object import SOMAObject
 
 if TYPE_CHECKING:
-    import datetime
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
     from ._array_schema import ArraySchema
-    from ._array_state import OpenMode
     from ._context import OpenTimestamp, SOMATileDBContext
-    from ._metadata import Metadata
+    from ._soma_object import OpenMode
 
 
-class DenseNDArray:
+class DenseNDArray(SOMAObject):
     """A dense n-dimensional SOMA array, such as one level of an image.
 
     Open one with `open`, `create`, or by indexing a `MultiscaleImage`. Behaves like
@@ -344,44 +343,9 @@ class DenseNDArray:
     # Attributes
 
     @property
-    def uri(self) -> str:
-        """Address as it was given."""
-        return self._state.uri
-
-    @property
-    def mode(self) -> OpenMode:
-        """Mode it was opened in: ``"r"``, ``"w"`` or ``"d"``."""
-        return self._state.mode
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed."""
-        return self._state.closed
-
-    @property
-    def context(self) -> SOMATileDBContext:
-        """TileDB configuration it was opened with."""
-        return self._state.context
-
-    @property
     def soma_type(self) -> str:
         """``"SOMADenseNDArray"``."""
         return ARRAY_TYPE
-
-    @property
-    def tiledb_timestamp_ms(self) -> int:
-        """Time it was opened at, in ms since 1970-01-01 UTC."""
-        return self._state.timestamp_ms
-
-    @property
-    def tiledb_timestamp(self) -> datetime.datetime:
-        """Time it was opened at, UTC."""
-        return ms_to_datetime(self._state.timestamp_ms)
-
-    @property
-    def metadata(self) -> Metadata:
-        """Metadata of the array; changes are written by `close`."""
-        return self._state.metadata.view(self)
 
     @property
     def schema(self) -> ArraySchema:

@@ -5,27 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..coordinates import IdentityTransform, ScaleTransform
-from ._context import ms_to_datetime
 from ._image_levels import channel_count, resolve_level, spatial_shape
 from ._metadata import CHANNEL_AXIS, IMAGE_TYPE
+from ._soma_object import SOMAObject
 
 if TYPE_CHECKING:
-    import datetime
-
     import numpy as np
 
     from ..coordinates import CoordinateSpace
-    from ._array_state import OpenMode
-    from ._context import SOMATileDBContext
     from ._image_levels import Level
     from ._image_state import ImageState
-    from ._metadata import Metadata
 
 
-class ImageDescription:
+class ImageDescription(SOMAObject):
     """Getters of a `MultiscaleImage`: attributes, levels and their transforms."""
 
-    __slots__ = ("_state",)
+    __slots__ = ()
 
     _state: ImageState
 
@@ -93,44 +88,9 @@ class ImageDescription:
     # Attributes
 
     @property
-    def uri(self) -> str:
-        """Address as it was given."""
-        return self._state.uri
-
-    @property
-    def context(self) -> SOMATileDBContext:
-        """TileDB configuration it was opened with."""
-        return self._state.context
-
-    @property
-    def metadata(self) -> Metadata:
-        """Metadata of the image; changes are written by `close`."""
-        return self._state.metadata.view(self)
-
-    @property
-    def mode(self) -> OpenMode:
-        """Mode it was opened in: ``"r"``, ``"w"`` or ``"d"``."""
-        return self._state.mode
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed."""
-        return self._state.closed
-
-    @property
     def soma_type(self) -> str:
         """``"SOMAMultiscaleImage"``."""
         return IMAGE_TYPE
-
-    @property
-    def tiledb_timestamp_ms(self) -> int:
-        """Time it was opened at, in ms since 1970-01-01 UTC."""
-        return self._state.timestamp_ms
-
-    @property
-    def tiledb_timestamp(self) -> datetime.datetime:
-        """Time it was opened at, UTC."""
-        return ms_to_datetime(self._state.timestamp_ms)
 
     @property
     def coordinate_space(self) -> CoordinateSpace:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ..errors import AlreadyExistsError, ModeError
+from ..errors import AlreadyExistsError
 from ._array_state import ArrayState
 from ._context import is_local, local_path, normalize_uri
 from ._group import MEMBERSHIP, GroupChange, Member, commit, load_group
@@ -13,16 +13,17 @@ from ._image_levels import Level, find_levels, sort_levels
 from ._image_members import check_array
 from ._metadata import LEVEL_PREFIX, Metadata, read_image_metadata, shape_to_json
 from ._probe import require_group
+from ._soma_object import Session
 
 if TYPE_CHECKING:
     from ..coordinates import CoordinateSpace
-    from ._array_state import OpenMode
     from ._clock import WriteClock
     from ._context import SOMATileDBContext
     from ._metadata import ImageSchema
+    from ._soma_object import OpenMode
 
 
-class ImageState:
+class ImageState(Session):
     """Levels, members and metadata of an image in one session.
 
     Changes stay in memory until `flush` writes them in one commit.
@@ -42,10 +43,7 @@ class ImageState:
     space: CoordinateSpace
     schema: ImageSchema
     levels: list[Level]
-    metadata: Metadata
     members: dict[str, Member]
-    mode: OpenMode
-    timestamp_ms: int
 
     def __init__(
         self, uri: str, address: str, context: SOMATileDBContext, clock: WriteClock
@@ -225,28 +223,3 @@ class ImageState:
             return uri.startswith(self.address + "/") and ".." not in uri.split("/")
         root = os.path.realpath(self.address)
         return os.path.realpath(local_path(uri)).startswith(root + os.sep)
-
-    # What the mode allows
-
-    def verify_open(self, action: str) -> None:
-        """Raise `ModeError` if the image is closed."""
-        if self.closed:
-            msg = f"Cannot {action} {self.uri!r}: it is closed; open it again"
-            raise ModeError(msg)
-
-    def verify_mode(self, action: str, *modes: OpenMode) -> None:
-        """Raise `ModeError` unless the image is open in one of the modes."""
-        self.verify_open(action)
-        if self.mode not in modes:
-            msg = (
-                f"Cannot {action} {self.uri!r}: it is open in mode {self.mode!r}; open "
-                f"it with mode={modes[0]!r}"
-            )
-            raise ModeError(msg)
-
-    def guard_metadata(self, access: Literal["read", "write"]) -> None:
-        """Check an access to the metadata."""
-        if access == "write":
-            self.verify_mode("change metadata of", "w")
-        else:
-            self.verify_open("read metadata of")

@@ -31,8 +31,8 @@ from ._spatial_read import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._array_state import OpenMode
     from ._context import OpenTimestamp, SOMATileDBContext
+    from ._soma_object import OpenMode
 
 
 class MultiscaleImage(ImageMapping):

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
-    from ._array_state import OpenMode
+    from ._soma_object import OpenMode
 
 
 def check_mode(mode: Any) -> OpenMode:
