@@ -135,7 +135,7 @@ class SOMATileDBContext:
             return ms
         return self._timestamp_ms or None
 
-    def tiledb_ctx(self, uri: str, **extra: str) -> Any:
+    def tiledb_ctx(self, uri: str) -> Any:
         """Return the shared TileDB context for reading or writing at `uri`.
 
         Raises
@@ -144,9 +144,9 @@ class SOMATileDBContext:
             If TileDB refuses the configuration.
         """
         config = {**(_LOCAL_CONFIG if is_local(uri) else {}), **self.tiledb_config}
-        config.update(extra)
         with storage_errors("use the TileDB configuration", uri):
-            return _shared_ctx(tuple(sorted(config.items())))
+            # a forked child must not use the threads of its parent's context
+            return _shared_ctx(tuple(sorted(config.items())), os.getpid())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SOMATileDBContext):
@@ -167,7 +167,7 @@ class SOMATileDBContext:
 
 
 @functools.lru_cache(maxsize=32)
-def _shared_ctx(config: tuple[tuple[str, str], ...]) -> Any:
+def _shared_ctx(config: tuple[tuple[str, str], ...], _pid: int) -> Any:
     return tiledb.Ctx(tiledb.Config(dict(config)))
 
 

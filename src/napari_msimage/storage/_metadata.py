@@ -28,6 +28,12 @@ IMAGE_TYPE: Final = "SOMAMultiscaleImage"
 ARRAY_TYPE: Final = "SOMADenseNDArray"
 VERSION_WRITTEN: Final = "1.1.0"
 SPATIAL_VERSION_WRITTEN: Final = "0.2.0"
+_CONTAINERS: Final = (
+    "SOMACollection",
+    "SOMAExperiment",
+    "SOMAMeasurement",
+    "SOMAScene",
+)
 _VERSIONS: Final = ("1", "1.1.0")
 _SPATIAL_VERSIONS: Final = ("0.1.0", "0.2.0")
 
@@ -144,9 +150,18 @@ def check_object(metadata: Mapping[str, Any], expected: str, uri: str) -> None:
     FormatError
         If it is another type (said which) or an unknown version.
     """
+    if OBJECT_TYPE not in metadata:
+        msg = (
+            f"At {uri!r} is a TileDB group or array that does not say what it is (the "
+            f"metadata entry {OBJECT_TYPE!r} is missing); expected a {expected!r}. It "
+            "may be damaged or made by another program."
+        )
+        raise FormatError(msg)
     found = read_text(metadata, OBJECT_TYPE, uri)
     if found.lower() != expected.lower():
         msg = f"The object at {uri!r} is a {found!r}, not a {expected!r}."
+        if found in _CONTAINERS:
+            msg += " Images lie inside it; open the folder of one, such as 'img/hires'."
         raise FormatError(msg)
     _check_version(metadata, ENCODING_VERSION, _VERSIONS, uri)
 

@@ -281,3 +281,14 @@ def test_views_share_the_entries(entries):
     assert entries["k"] == 1
     entries.written()
     assert view.changes() == ({}, [])
+
+
+@pytest.mark.parametrize("kind", ["SOMAScene", "SOMACollection", "SOMAExperiment"])
+def test_containers_of_images_say_where_to_look(kind):
+    with pytest.raises(FormatError, match=rf"is a '{kind}'.*open the folder of one"):
+        metadata.check_object({"soma_object_type": kind}, "SOMAMultiscaleImage", "u")
+
+
+def test_a_group_without_a_type_is_called_so():
+    with pytest.raises(FormatError, match="TileDB group or array that does not say"):
+        metadata.check_object({}, "SOMAMultiscaleImage", "u")
