@@ -105,4 +105,4 @@ def test_the_window_stays_alive_while_a_server_is_silent(
     timer.stop()
     gaps = [b - a for a, b in itertools.pairwise(ticks)]
     assert len(ticks) > 50
-    assert max(gaps) < 0.5
+    assert max(gaps) < 1.5  # frozen, it would be 3 seconds or more
