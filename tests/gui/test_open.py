@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QMessageBox
 from napari_msimage.errors import ConsentError, SOMAError, UnsupportedError
 from napari_msimage.plugin import _commands, make_hints, open_image
 from napari_msimage.plugin._hints import HINTS_KEY, hints_to_json
+from napari_msimage.plugin._open import OpenRequest
 from napari_msimage.storage import MultiscaleImage
 
 pytestmark = pytest.mark.gui
@@ -477,7 +478,8 @@ def test_levels_outside_are_asked_about_by_the_command(viewer, outside_image, qt
         lambda w: w.objectName() == "msimage-outside",
         lambda dialog: dialog.button(QMessageBox.StandardButton.Yes).click(),
     )
-    in_event_loop(lambda: _commands.open_in_background(viewer, outside_image))
+    request = OpenRequest(outside_image)
+    in_event_loop(lambda: _commands.open_in_background(viewer, request))
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=10000)
     assert len(asked) == 1
 

@@ -65,10 +65,10 @@ def silent_server():
         connection.close()
 
 
-def test_a_silent_server_ends_in_a_message_within_5_seconds(
-    make_napari_viewer, silent_server
-):
-    context = SOMATileDBContext(
+@pytest.fixture
+def silent_context(silent_server):
+    """Return TileDB settings that send every S3 request to the silent server."""
+    return SOMATileDBContext(
         {
             "vfs.s3.endpoint_override": silent_server,
             "vfs.s3.scheme": "http",
@@ -77,29 +77,33 @@ def test_a_silent_server_ends_in_a_message_within_5_seconds(
             "vfs.s3.aws_secret_access_key": "b",
         }
     )
+
+
+def test_a_silent_server_ends_in_a_message_within_5_seconds(
+    make_napari_viewer, silent_context
+):
     viewer = make_napari_viewer()
     start = time.monotonic()
     with pytest.raises(SOMAError, match=r"s3://bucket/i\.soma.*does not answer"):
-        open_image("s3://bucket/i.soma", viewer, context=context)
+        open_image("s3://bucket/i.soma", viewer, context=silent_context)
     assert time.monotonic() - start < 5
 
 
 def test_the_window_stays_alive_while_a_server_is_silent(
-    make_napari_viewer, silent_server, monkeypatch, qtbot
+    make_napari_viewer, silent_context, qtbot
 ):
     from qtpy.QtCore import QTimer
 
     from napari_msimage.plugin._commands import open_in_background
+    from napari_msimage.plugin._open import OpenRequest
 
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{silent_server}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     viewer = make_napari_viewer()
     ticks = []
     timer = QTimer()
     timer.timeout.connect(lambda: ticks.append(time.monotonic()))
     timer.start(10)
-    worker = open_in_background(viewer, "s3://bucket/i.soma")
+    request = OpenRequest("s3://bucket/i.soma", context=silent_context)
+    worker = open_in_background(viewer, request)
     with qtbot.waitSignal(worker.finished, timeout=10000):
         pass
     timer.stop()

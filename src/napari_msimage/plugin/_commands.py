@@ -18,25 +18,20 @@ _SOMA_PATTERNS = ("*.soma/", "*.soma/*")
 
 def open_image_dialog() -> None:
     """Ask for a folder or URI and open the image in the current viewer."""
+    from ._open import OpenRequest
     from .widgets._open_dialog import ask_for_uri
 
     viewer = _viewer_or_tell()
     if viewer is not None and (uri := ask_for_uri(viewer.window._qt_window)):
-        open_in_background(viewer, uri)
+        open_in_background(viewer, OpenRequest(uri))
 
 
-def open_in_background(viewer: Any, uri: str) -> Any:
+def open_in_background(viewer: Any, request: OpenRequest) -> Any:
     """Open an image without stopping the window; return the worker.
 
     The window stays alive while a slow server is asked; what goes wrong is told in a
     notification.
     """
-    from ._open import OpenRequest
-
-    return _read_in_background(viewer, OpenRequest(uri))
-
-
-def _read_in_background(viewer: Any, request: OpenRequest) -> Any:
     from napari.qt.threading import create_worker
 
     from ._open import read_layers
@@ -70,7 +65,7 @@ def _on_error(viewer: Any, request: OpenRequest, err: Exception) -> None:
     if isinstance(err, ConsentError) and not request.allow_outside:
         if ask_about_outside(request.uri, err.members):
             agreed = dataclasses.replace(request, allow_outside=True)
-            _read_in_background(viewer, agreed)
+            open_in_background(viewer, agreed)
     elif isinstance(err, SOMAError):
         tell(str(err), "error")
     else:
