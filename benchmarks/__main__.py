@@ -7,11 +7,11 @@ import os
 import platform
 from pathlib import Path
 
-from . import _imports, _peers, _viewer, _windows
+from . import _imports, _levels, _peers, _viewer, _windows
 from ._report import Report
 
 _SMALLEST = 8192
-_PARTS = ("import", "storage", "window")
+_PARTS = ("import", "storage", "window", "levels")
 
 
 def main() -> None:
@@ -27,6 +27,11 @@ def main() -> None:
         "--only", choices=_PARTS, action="append", help="one part; may be repeated"
     )
     parser.add_argument(
+        "--no-huge",
+        action="store_true",
+        help="levels: leave out the image four times as large in each direction",
+    )
+    parser.add_argument(
         "--data", type=Path, default=Path(__file__).with_name(".data"), help="scratch"
     )
     parser.add_argument(
@@ -35,11 +40,11 @@ def main() -> None:
     options = parser.parse_args()
     # installed packages are compiled; ours, run from its source, is to be too
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    if options.size < _SMALLEST:
+    parts = options.only or _PARTS
+    if options.size < _SMALLEST and set(parts) & {"storage", "window"}:
         parser.error(f"--size must be at least {_SMALLEST}: the pans need room")
     if options.image:
         options.image = str(Path(options.image).resolve())
-    parts = options.only or _PARTS
     shown = {"size": options.size, "repeats": options.repeats}
     if options.image:
         shown["image"] = Path(options.image).name
@@ -58,6 +63,8 @@ def main() -> None:
         _windows.measure(report, options, python, data)
     if "window" in parts:
         _viewer.measure(report, options, python, data)
+    if "levels" in parts:
+        _levels.measure(report, options, python, data)
     # A part does not replace the results of a whole run.
     name = "-".join(["results", *(() if set(parts) == set(_PARTS) else sorted(parts))])
     report.save(data, name)

@@ -1,14 +1,20 @@
-"""Draw the README's bars: ``python -m benchmarks.bars results.json speed.png``."""
+"""Draw the README's bars: ``python -m benchmarks.bars results.json speed.png``.
+
+With ``--levels`` those of level creation.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-#: Section of the report, its title in the picture, and the peers to draw.
-_PANELS = (
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Start of the report's section, title in the picture, and the peers to draw.
+_READING = (
     (
         "Window of 1024 x 1024 x 3 uint8 at level 0",
         "Read a window of 1024 x 1024 x 3",
@@ -35,8 +41,26 @@ _PANELS = (
         ("ours", "napari-ome-zarr"),
     ),
 )
+_LEVELS = (
+    (
+        "Levels of ",
+        "Make all levels, down to 512 pixels",
+        (
+            "ours",
+            "tensorstore",
+            "pyvips",
+            "ngff-zarr",
+            "dask",
+            "ome-zarr-py, local_mean",
+            "ome-zarr-py",
+        ),
+    ),
+)
 _LABELS = {
     "ours": "napari-msimage",
+    "pyvips": "libvips (TIFF)",
+    "dask": "dask coarsen",
+    "ome-zarr-py, local_mean": "ome-zarr-py, mean",
     "tiledb tuned": "TileDB-Py, tuned",
     "tensorstore with pool": "tensorstore, equal cache",
 }
@@ -46,30 +70,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path, help="results.json of a run")
     parser.add_argument("picture", type=Path, help="PNG to write")
+    parser.add_argument(
+        "--levels", action="store_true", help="level creation instead of reading"
+    )
     options = parser.parse_args()
-    draw(json.loads(options.results.read_text()), options.picture)
+    panels = _LEVELS if options.levels else _READING
+    draw(json.loads(options.results.read_text()), options.picture, panels)
 
 
-def draw(results: dict[str, Any], picture: Path) -> None:
+def draw(
+    results: dict[str, Any], picture: Path, panels: Sequence[tuple[Any, ...]]
+) -> None:
     """Draw one panel of bars per figure; all as multiples of ours."""
     from matplotlib.figure import Figure
 
-    values = {(f["section"], f["name"]): f["value"] for f in results["figures"]}
-    heights = [len(names) for _, _, names in _PANELS]
+    heights = [len(names) for _, _, names in panels]
     figure = Figure(figsize=(8, 0.34 * sum(heights) + 1.8), layout="constrained")
-    panels = figure.subplots(len(_PANELS), 1, height_ratios=heights)
-    for axes, (section, title, names) in zip(panels, _PANELS, strict=True):
-        found = [
-            (n.removesuffix(", per step"), values.get((section, n))) for n in names
+    grid = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)
+    for axes, (section, title, names) in zip(grid[:, 0], panels, strict=True):
+        figures = {
+            f["name"]: f for f in results["figures"] if f["section"].startswith(section)
+        }
+        found = [figures[name] for name in names if name in figures]
+        found = [f for f in found if f["value"]]
+        if "ours" not in {f["name"].removesuffix(", per step") for f in found[:1]}:
+            raise SystemExit(f"These results have no figure of ours for {title!r}")
+        labels = [f["name"].removesuffix(", per step") for f in found]
+        shown = [
+            (_LABELS.get(label, label), f["value"])
+            for label, f in zip(labels, found, strict=True)
         ]
-        shown = [(_LABELS.get(n, n), v) for n, v in found if v]
-        ours = shown[0][1]
+        ours, unit = shown[0][1], found[0]["unit"]
         bars = axes.barh(
             [name for name, _ in shown],
             [value / ours for _, value in shown],
             color=["#c8553d", *["#8a9aa9"] * (len(shown) - 1)],
         )
-        texts = [f"{v / ours:.1f} x   ({v:.3g} ms)" for _, v in shown]
+        texts = [f"{v / ours:.1f} x   ({v:.3g} {unit})" for _, v in shown]
         axes.bar_label(bars, texts, padding=4, fontsize=8)
         axes.set_title(title, loc="left", fontsize=10)
         axes.invert_yaxis()

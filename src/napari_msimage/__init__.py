@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ScaleTransform,
         UniformScaleTransform,
     )
+    from .engines import LevelPlan, create_levels, plan_levels
     from .errors import AlreadyExistsError, DoesNotExistError, SOMAError
     from .storage import (
         DenseNDArray,
@@ -39,12 +40,15 @@ _HOME = {
     "DenseNDArray": "storage",
     "DoesNotExistError": "errors",
     "IdentityTransform": "coordinates",
+    "LevelPlan": "engines",
     "MultiscaleImage": "storage",
     "SOMAError": "errors",
     "SOMATileDBContext": "storage",
     "ScaleTransform": "coordinates",
     "SpatialRead": "storage",
     "UniformScaleTransform": "coordinates",
+    "create_levels": "engines",
+    "plan_levels": "engines",
 }
 
 __all__ = [
@@ -56,12 +60,15 @@ __all__ = [
     "DenseNDArray",
     "DoesNotExistError",
     "IdentityTransform",
+    "LevelPlan",
     "MultiscaleImage",
     "SOMAError",
     "SOMATileDBContext",
     "ScaleTransform",
     "SpatialRead",
     "UniformScaleTransform",
+    "create_levels",
+    "plan_levels",
 ]
 
 

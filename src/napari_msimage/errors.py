@@ -29,6 +29,10 @@ class AlreadyExistsError(SOMAError, FileExistsError):
     """Something is already stored at the URI."""
 
 
+class BusyError(SOMAError, BlockingIOError):
+    """Somebody else is changing the image at this moment."""
+
+
 class FormatError(SOMAError, ValueError):
     """The store is there, but does not follow the SOMA format."""
 
@@ -83,6 +87,10 @@ class ConsentError(SOMAError, PermissionError):
     def __init__(self, message: str, members: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.members = dict(members or {})
+
+
+class ClusterError(SOMAError, ConnectionError):
+    """A cluster cannot be reached, went away, or its workers cannot do the work."""
 
 
 class StoreWarning(UserWarning):

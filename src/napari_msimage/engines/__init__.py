@@ -1,4 +1,4 @@
-"""Work over images: write them, make what a viewer shows of them. No viewer, no Qt."""
+"""Work over images: write them, make levels, and what a viewer shows. No viewer, no Qt."""
 
 from __future__ import annotations
 
@@ -12,23 +12,33 @@ from ._display_pyramid import (
 )
 from ._display_tiles import DisplayChange
 from ._image_write import write_image
+from ._level_plan import METHODS, LevelPlan, PlannedLevel, bytes_in_words
+from ._level_planning import plan_levels
+from ._levels import create_levels, write_levels
 from ._progress import Progress, run
 from ._stored_level import LevelPixels
 from ._tile_maker import TileMaker, tile_maker
 
 __all__ = [
     "MAX_READ_BYTES",
+    "METHODS",
     "Display",
     "DisplayArray",
     "DisplayChange",
     "DisplayLevelPlan",
     "DisplayPlan",
     "LevelPixels",
+    "LevelPlan",
+    "PlannedLevel",
     "Progress",
     "TileMaker",
     "build_display",
+    "bytes_in_words",
+    "create_levels",
     "plan_display",
+    "plan_levels",
     "run",
     "tile_maker",
     "write_image",
+    "write_levels",
 ]

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
-import socket
-import time
-import uuid
 from typing import TYPE_CHECKING, Final
 
 from ..errors import (
@@ -18,15 +14,12 @@ from ..errors import (
     SOMAError,
     StorageError,
 )
-from ..storage import STAGING_MARK
+from ..storage import STAGING_MARK, check_space, is_abandoned, staging_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MARK: Final = f".{STAGING_MARK}"
-_ABANDONED_AFTER_S: Final = 24 * 3600.0
-#: Room for file names, metadata and tiles that do not compress.
-_SPACE_MARGIN: Final = 1.1
 
 
 @contextlib.contextmanager
@@ -69,8 +62,8 @@ def staged_folder(destination: str, nbytes: int) -> Iterator[str]:
             )
             raise DoesNotExistError(msg)
         _remove_leftovers(destination)
-        _check_space(parent, destination, nbytes)
-    staging = f"{destination}{_MARK}{_host()}_{os.getpid()}_{uuid.uuid4().hex[:12]}"
+        check_space(parent, nbytes, destination)
+    staging = f"{destination}.{staging_name()}"
     try:
         yield staging
         with _system_errors(destination):
@@ -117,48 +110,10 @@ def _already_exists(destination: str) -> AlreadyExistsError:
     )
 
 
-def _check_space(parent: str, destination: str, nbytes: int) -> None:
-    needed = int(nbytes * _SPACE_MARGIN)
-    free = shutil.disk_usage(parent).free
-    if needed > free:
-        msg = (
-            f"Too little space for {destination!r}: up to {needed / 2**20:.1f} MiB are "
-            f"needed and {free / 2**20:.1f} MiB are free in {parent!r}. Free some "
-            "space or choose another disk."
-        )
-        raise StorageError(msg)
-
-
 def _remove_leftovers(destination: str) -> None:
     prefix = os.path.basename(destination) + _MARK
     with os.scandir(os.path.dirname(destination)) as entries:
         leftovers = [e.path for e in entries if e.name.startswith(prefix)]
     for path in leftovers:
-        if _is_abandoned(path, path.rpartition(_MARK)[2]):
+        if is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_abandoned(path: str, owner: str) -> bool:
-    host, _, rest = owner.partition("_")
-    pid = rest.partition("_")[0]
-    if host == _host() and pid.isdecimal() and os.name != "nt":
-        return not _is_running(int(pid))
-    try:
-        return time.time() - os.stat(path).st_mtime > _ABANDONED_AFTER_S
-    except OSError:
-        return False
-
-
-def _is_running(pid: int) -> bool:
-    # Not on Windows: there os.kill ends the process.
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
-
-
-def _host() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import time
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +15,7 @@ from ..errors import FormatError
 from ._context import is_local, storage_errors
 from ._header_check import check_headers
 from ._metadata import MetadataValue, Unreadable, plain_value
-from ._staging import STAGING_MARK, sync_folder
+from ._staging import staging_name, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -255,7 +254,7 @@ def _write(uri: str, change: GroupChange, ctx: Any, stamp: int) -> None:
 def _commit_staged(
     path: str, change: GroupChange, order: tuple[str, ...], ctx: Any, stamp: int
 ) -> None:
-    scratch = os.path.join(path, f"{STAGING_MARK}{uuid.uuid4().hex}")
+    scratch = os.path.join(path, staging_name())
     try:
         known = _copy_group_files(path, scratch)
         _write(scratch, change, ctx, stamp)

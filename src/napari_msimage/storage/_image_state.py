@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from ..errors import AlreadyExistsError
 from ._array_state import ArrayState
 from ._context import is_local, local_path, normalize_uri
-from ._group import MEMBERSHIP, GroupChange, Member, commit, load_group
+from ._group import (
+    MEMBERSHIP,
+    GroupChange,
+    GroupContents,
+    Member,
+    commit,
+    load_group,
+)
 from ._image_levels import Level, find_levels, sort_levels
 from ._image_members import check_array
 from ._metadata import LEVEL_PREFIX, Metadata, read_image_metadata, shape_to_json
@@ -61,7 +68,7 @@ class ImageState(Session):
         """TileDB context for the image's address."""
         return self.context.tiledb_ctx(self.address)
 
-    def load(self, mode: OpenMode, timestamp_ms: int, stacklevel: int) -> None:
+    def load(self, mode: OpenMode, timestamp_ms: int, stacklevel: int | None) -> None:
         """Read members and metadata; the state stays as it was when that fails.
 
         Parameters
@@ -70,8 +77,9 @@ class ImageState(Session):
             Read, write or delete.
         timestamp_ms : int
             Time to read at, or first one to write with.
-        stacklevel : int
-            Whom warnings are for; 1 is the function that calls this.
+        stacklevel : int or None
+            Whom warnings are for; 1 is the function that calls this. None for no
+            warnings.
 
         Raises
         ------
@@ -86,8 +94,9 @@ class ImageState(Session):
             read_ms = max(timestamp_ms, self.clock.present_ms)
         stored = load_group(self.address, self.ctx, read_ms)
         space, schema = read_image_metadata(stored.metadata, self.address)
+        shown = _without_leftovers(stored) if stacklevel is None else stored
         levels = find_levels(
-            stored.metadata, stored.members, schema, self.address, stacklevel + 1
+            shown.metadata, shown.members, schema, self.address, (stacklevel or 0) + 1
         )
         self.space, self.schema, self.levels = space, schema, levels
         self.mode, self.closed, self.timestamp_ms = mode, False, timestamp_ms
@@ -223,3 +232,20 @@ class ImageState(Session):
             return uri.startswith(self.address + "/") and ".." not in uri.split("/")
         root = os.path.realpath(self.address)
         return os.path.realpath(local_path(uri)).startswith(root + os.sep)
+
+
+def _without_leftovers(stored: GroupContents) -> GroupContents:
+    """Leave out level entries without a member, and members without such an entry."""
+    metadata = stored.metadata
+    members = {
+        key: member
+        for key, member in stored.members.items()
+        if member.is_array and LEVEL_PREFIX + key in metadata
+    }
+    shown = {
+        entry: value
+        for entry, value in metadata.items()
+        if not entry.startswith(LEVEL_PREFIX)
+        or entry.removeprefix(LEVEL_PREFIX) in members
+    }
+    return GroupContents(members, shown)

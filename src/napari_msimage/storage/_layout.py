@@ -37,6 +37,7 @@ def plan_layout(
     dtype: np.dtype[Any],
     channel_axis: int | None,
     platform_config: Any = None,
+    tile_extents: Sequence[int] | None = None,
 ) -> Layout:
     """Choose tile extents and filters for a level.
 
@@ -52,6 +53,8 @@ def plan_layout(
         ``{"tiledb": {"create": {"dims": {"soma_dim_0": {"tile": 64}}, "attrs":
         {"soma_data": {"filters": [...]}}}}}`` as for tiledbsoma, the inner mapping, or
         an object with ``dims`` and ``attrs``. Overrides the choices.
+    tile_extents : sequence of int, optional
+        Tile extents instead of the choices below; `platform_config` still wins.
 
     Raises
     ------
@@ -67,26 +70,73 @@ def plan_layout(
     TileDB 2.30; see ``benchmarks/README.md``.
     """
     options = _create_options(platform_config)
-    extents = _default_extents(shape, channel_axis)
+    if tile_extents is None:
+        extents = _default_extents(shape, channel_axis)
+    else:
+        extents = _check_extents(tile_extents, shape)
     dim_filters = []
     for i in range(len(shape)):
         config = _column(options, "dims", f"soma_dim_{i}")
         tile = _entry(config, "tile")
         if tile is not None:
-            extents[i] = _check_count(tile, f"The tile extent of soma_dim_{i}")
+            what = f"The tile extent of soma_dim_{i} in platform_config"
+            extents[i] = _check_count(tile, what)
         filters = _entry(config, "filters")
         dim_filters.append(_filter_list(["ZstdFilter"] if filters is None else filters))
     if (nbytes := math.prod(extents) * dtype.itemsize) > _MAX_TILE_BYTES:
         msg = (
             f"Tile extents {tuple(extents)} make tiles of {nbytes / 2**20:.0f} MiB; at "
-            "most 64 MiB are allowed. Choose smaller extents in platform_config."
+            "most 64 MiB are allowed. Choose smaller extents."
         )
         raise ArgumentError(msg)
     filters = _entry(_column(options, "attrs", "soma_data"), "filters")
     pixels = _default_filters(dtype) if filters is None else _filter_list(filters)
     capacity = _entry(options, "capacity")
-    capacity = 100_000 if capacity is None else _check_count(capacity, "capacity")
+    capacity = (
+        100_000
+        if capacity is None
+        else _check_count(capacity, "capacity in platform_config")
+    )
     return Layout(tuple(extents), pixels, tuple(dim_filters), capacity)
+
+
+def describe_layout(
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    channel_axis: int | None,
+    platform_config: Any = None,
+    tile_extents: Sequence[int] | None = None,
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return tile extents and filters of a level before it is made; see `plan_layout`.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the level, data axis order.
+    dtype : numpy.dtype
+        Pixel type.
+    channel_axis : int or None
+        Position of the channel axis in `shape`.
+    platform_config : mapping or object, optional
+        Overrides the choices.
+    tile_extents : sequence of int, optional
+        Tile extents instead of the default ones; `platform_config` still wins.
+
+    Returns
+    -------
+    tile_extents : tuple of int
+        Data axis order.
+    filters : tuple of str
+        Names as in ``ArraySchema.filters``, such as ``"LZ4Filter"``.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If the settings make no sense, or one tile would exceed 64 MiB.
+    """
+    layout = plan_layout(shape, dtype, channel_axis, platform_config, tile_extents)
+    names = tuple(type(one).__name__ for one in layout.filters)
+    return layout.tile_extents, names
 
 
 def _default_extents(shape: Sequence[int], channel_axis: int | None) -> list[int]:
@@ -103,6 +153,23 @@ def _default_extents(shape: Sequence[int], channel_axis: int | None) -> list[int
         extents[axis] = max(1, min(shape[axis], limit, room))
         room //= extents[axis]
     return extents
+
+
+def _check_extents(extents: Any, shape: Sequence[int]) -> list[int]:
+    if isinstance(extents, str) or not isinstance(extents, Iterable):
+        msg = f"tile_extents must be a sequence of ints, got {extents!r}"
+        raise ArgumentTypeError(msg)
+    sizes = [
+        _check_count(extent, f"The tile extent of axis {i}")
+        for i, extent in enumerate(extents)
+    ]
+    if len(sizes) != len(shape):
+        msg = (
+            f"tile_extents {tuple(sizes)} has {len(sizes)} entries; expected one for "
+            f"each axis of the shape {tuple(shape)}"
+        )
+        raise ArgumentError(msg)
+    return sizes
 
 
 def _default_filters(dtype: np.dtype[Any]) -> Any:
@@ -154,7 +221,7 @@ def _column(options: Any, group: str, name: str) -> Any:
 
 def _check_count(value: Any, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        msg = f"{what} in platform_config must be an int of 1 or more, got {value!r}"
+        msg = f"{what} must be an int of 1 or more, got {value!r}"
         raise ArgumentError(msg)
     return int(value)
 

@@ -29,7 +29,7 @@ from napari_msimage.errors import (
     DoesNotExistError,
     StorageError,
 )
-from napari_msimage.storage import MultiscaleImage, SOMATileDBContext
+from napari_msimage.storage import MultiscaleImage, SOMATileDBContext, staging_name
 
 
 @pytest.fixture
@@ -325,7 +325,7 @@ def test_leftovers_of_dead_writers_of_this_image_are_removed(tmp_path, levels):
 
     other = tmp_path / leftover.replace("image.soma", "other.soma")
     other.mkdir()
-    living = tmp_path / f"image.soma.__msimage_tmp_{_staging._host()}_{os.getpid()}_ab"
+    living = tmp_path / f"image.soma.{staging_name()}"
     living.mkdir()
     elsewhere = tmp_path / "image.soma.__msimage_tmp_0badcafe_77_ab"
     elsewhere.mkdir()

@@ -1,0 +1,68 @@
+"""Tile extents of new levels: such that whole tiles fill a level, where that goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._level_shapes import Shape
+
+_SMALLEST: Final = 256
+_BEST: Final = 512
+_LARGEST: Final = 640
+#: A tile of a deep source is decoded whole, so that new tiles are deep as well.
+_MAX_DEPTH: Final = 16
+_DEEP_EDGE: Final = 256
+#: More channels than this are stored several to a tile if the source does so too:
+#: channels that are read together are written to one fragment each.
+_MAX_STREAMS: Final = 40
+
+
+def choose_extents(
+    shape: Shape,
+    default: Sequence[int],
+    source_extents: Sequence[int],
+    channel_axis: int | None,
+) -> tuple[int, ...]:
+    """Return the tile extents for a new level.
+
+    TileDB writes whole tiles as one long stream; a level whose sides are multiples of
+    the extents needs nothing else. Extents of 256 to 640 pixels read alike.
+
+    Parameters
+    ----------
+    shape : tuple of int, (n_axes,)
+        Shape of the level, data axis order.
+    default : sequence of int, (n_axes,)
+        What the storage room would choose.
+    source_extents : sequence of int, (n_axes,)
+        Tile extents of the level that it is made from.
+    channel_axis : int or None
+        Position of the channel axis.
+    """
+    extents = list(default)
+    spatial = [axis for axis in range(len(shape)) if axis != channel_axis]
+    for axis in spatial[-2:]:
+        if default[axis] == _BEST < shape[axis]:
+            extents[axis] = fitting_extent(shape[axis])
+    for axis in spatial[:-2]:
+        if source_extents[axis] > extents[axis] == 1:
+            extents[axis] = min(shape[axis], source_extents[axis], _MAX_DEPTH)
+            for plane_axis in spatial[-2:]:
+                extents[plane_axis] = min(shape[plane_axis], _DEEP_EDGE)
+    if channel_axis is not None and source_extents[channel_axis] > 1:
+        extents[channel_axis] = -(-shape[channel_axis] // _MAX_STREAMS)
+    return tuple(extents)
+
+
+def fitting_extent(size: int) -> int:
+    """Return the extent that leaves the smallest rest of a size; nearest 512 if equal.
+
+    >>> fitting_extent(8192), fitting_extent(8208), fitting_extent(8191)
+    (512, 513, 630)
+    """
+    if size <= _LARGEST:
+        return size
+    return min(range(_SMALLEST, _LARGEST + 1), key=lambda e: (size % e, abs(e - _BEST)))

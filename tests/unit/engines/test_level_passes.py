@@ -1,0 +1,208 @@
+"""Passes: which levels are made together, and in which boxes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from napari_msimage.engines import _level_passes
+from napari_msimage.engines._level_passes import PassRequest, plan_passes
+from napari_msimage.engines._level_shapes import shapes_below
+from napari_msimage.engines._level_tiles import choose_extents
+from napari_msimage.engines._windows import window_shape
+
+
+def request_for(source, shapes, channel_axis=0, extents=None, dtype="uint8"):
+    """Return a request with the tiles that a plan would choose."""
+    source_extents = extents or _default(source, channel_axis)
+    return PassRequest(
+        tuple(source),
+        tuple(source_extents),
+        np.dtype(dtype),
+        "mean",
+        tuple(shapes),
+        tuple(
+            choose_extents(
+                shape, _default(shape, channel_axis), source_extents, channel_axis
+            )
+            for shape in shapes
+        ),
+        channel_axis,
+    )
+
+
+def _default(shape, channel_axis):
+    extents = [min(n, 512) for n in shape]
+    spatial = [d for d in range(len(shape)) if d != channel_axis]
+    for axis in range(len(shape)):
+        if axis not in spatial[-2:]:
+            extents[axis] = 1
+    return tuple(extents)
+
+
+def n_fragments(request, one, position):
+    """Return how many fragments the jobs of a pass write of one level."""
+    streams = 1
+    if one.is_split:
+        axis = request.channel_axis
+        extent = request.extents[one.levels[position]][axis]
+        streams = math.ceil(request.source_shape[axis] / extent)
+    return len(one.jobs) * streams + len(one.edges)
+
+
+def check(request, passes):
+    assert [i for one in passes for i in one.levels] == list(range(len(request.shapes)))
+    for one in passes:
+        root = request.shapes[one.levels[0]]
+        boxes = [*one.jobs, *one.edges]
+        # they lie within the root, do not overlap, and cover it
+        cells = sum(math.prod(window_shape(box)) for box in boxes)
+        assert cells == math.prod(root)
+        assert len(set(boxes)) == len(boxes)
+        for a, b in zip(*np.triu_indices(len(boxes), 1), strict=True):
+            lows = zip(boxes[a], boxes[b], strict=True)
+            assert any(p[1] <= q[0] or q[1] <= p[0] for p, q in lows)
+        for box in boxes:
+            assert all(0 <= p < q <= n for (p, q), n in zip(box, root, strict=True))
+        for position in range(one.n_streamed):
+            shape = request.shapes[one.levels[position]]
+            extents = request.extents[one.levels[position]]
+            assert n_fragments(request, one, position) < 64
+            factors = [n // m for n, m in zip(root, shape, strict=True)]
+            for box in one.jobs:
+                for (p, q), f, e in zip(box, factors, extents, strict=True):
+                    assert p % (f * e) == q % (f * e) == 0
+        assert one.edges == () or one.n_streamed == len(one.levels) == 1
+
+
+class TestTissue:
+    def test_levels_of_one_image_share_a_pass(self):
+        source = (3, 16384, 16384)
+        request = request_for(source, shapes_below(source, (1, 2, 2), 5))
+        (one,) = plan_passes(request)
+
+        check(request, (one,))
+        assert one.n_streamed == 2
+        assert one.band_axis == 1
+        assert len(one.jobs) >= 16
+
+    @pytest.mark.parametrize("side", [16384, 65536, 262144, 1_000_000])
+    def test_memory_of_a_job_does_not_depend_on_the_size(self, side):
+        source = (3, side, side)
+        n_levels = math.ceil(math.log2(side / 512))
+        request = request_for(source, shapes_below(source, (1, 2, 2), n_levels))
+        passes = plan_passes(request)
+
+        check(request, passes)
+        assert max(one.job_bytes for one in passes) <= 64 * 2**20
+
+    def test_an_odd_size_needs_no_edges(self):
+        source = (3, 16381, 16411)
+        request = request_for(source, shapes_below(source, (1, 2, 2), 5))
+        passes = plan_passes(request)
+
+        check(request, passes)
+        assert len(passes) == 1
+        assert not passes[0].edges
+
+    def test_channels_that_share_tiles_are_made_together(self):
+        source = (3, 30000, 30000)
+        request = request_for(
+            source, shapes_below(source, (1, 2, 2), 4), extents=(3, 512, 512)
+        )
+        passes = plan_passes(request)
+
+        check(request, passes)
+        assert passes[0].is_split
+        assert passes[0].step[0] == 3
+
+    def test_channels_last(self):
+        source = (30000, 30001, 3)
+        request = request_for(
+            source, shapes_below(source, (2, 2, 1), 4), 2, extents=(512, 512, 3)
+        )
+        passes = plan_passes(request)
+
+        check(request, passes)
+        assert passes[0].band_axis == 0
+        assert all(box[2] == (0, 3) for box in passes[0].jobs)
+
+    def test_shapes_that_do_not_nest_get_passes_of_their_own(self):
+        request = request_for((8000, 8000), [(7919, 7907), (4000, 3989)], None)
+        passes = plan_passes(request)
+
+        check(request, passes)
+        assert len(passes) == 2
+        assert passes[0].edges
+
+
+class TestVolumes:
+    def test_large_planes_are_not_piled_up_in_memory(self):
+        source = (400, 9000, 8000)
+        request = request_for(source, shapes_below(source, (2, 2, 2), 4), None)
+        passes = plan_passes(request)
+
+        check(request, passes)
+        assert max(one.job_bytes for one in passes) <= 64 * 2**20
+
+    def test_kept_planes_share_a_pass(self):
+        source = (2, 60, 9000, 8000)
+        request = request_for(source, shapes_below(source, (1, 1, 2, 2), 4))
+        passes = plan_passes(request)
+
+        check(request, passes)
+        assert len(passes) == 1
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_boxes_cover_every_level_once(data):
+    ndim = data.draw(st.integers(1, 4), "ndim")
+    channel_axis = data.draw(st.sampled_from([None, *range(ndim)]), "channel axis")
+    if ndim == 1:
+        channel_axis = None
+    sides = st.integers(1, 60_000 if ndim < 3 else 6000)
+    source = [data.draw(sides, "side") for _ in range(ndim)]
+    if channel_axis is not None:
+        source[channel_axis] = data.draw(st.integers(1, 120), "channels")
+    factors = [
+        1 if axis == channel_axis else data.draw(st.sampled_from([1, 2, 3]), "factor")
+        for axis in range(ndim)
+    ]
+    shapes = shapes_below(tuple(source), tuple(factors), data.draw(st.integers(1, 6)))
+    if data.draw(st.booleans(), "odd"):
+        shapes = [
+            tuple(
+                n if axis == channel_axis or n < 9 else n - data.draw(st.integers(0, 3))
+                for axis, n in enumerate(shape)
+            )
+            for shape in shapes
+        ]
+    shapes = [shape for i, shape in enumerate(shapes) if shape not in shapes[:i]]
+    if not shapes:
+        return
+    extents = None
+    if data.draw(st.booleans(), "source of tiledbsoma"):
+        extents = tuple(min(n, 128) for n in source)
+    request = request_for(
+        source,
+        shapes,
+        channel_axis,
+        extents,
+        data.draw(st.sampled_from(["uint8", "float64"]), "dtype"),
+    )
+    check(request, plan_passes(request))
+
+
+def test_small_levels_are_kept_in_memory(monkeypatch):
+    source = (3, 4096, 4096)
+    request = request_for(source, shapes_below(source, (1, 2, 2), 3))
+    assert request.n_in_memory == 3
+    monkeypatch.setattr(_level_passes, "MEMORY_BYTES", 4 * 2**20)
+    assert request.n_in_memory == 2
+    monkeypatch.setattr(_level_passes, "MEMORY_BYTES", 0)
+    assert request.n_in_memory == 0
