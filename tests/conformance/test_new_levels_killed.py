@@ -219,6 +219,12 @@ def test_every_level_is_complete_or_as_before_and_a_new_run_cleans_up(killed, jo
         if "replace" not in job:
             assert len(set(found) & set(JOBS[job])) in (0, 2), path
 
+        # any job brings a hidden level back
+        with stage_levels(str(path), [LevelSpec("z", (2, 3, 3))], context=CONTEXT):
+            found = read_levels(str(path))
+        for key, shape in JOBS[job].items():
+            is_new = is_like(found, 1, key, shape)
+            assert is_new or key not in OLD or is_like(found, 0, key, OLD[key]), path
         # the job is complete already if it was killed after its commit
         with contextlib.suppress(LevelKeyError):
             make_levels(str(path), job)

@@ -1,4 +1,4 @@
-"""Work over images: write them, make levels, and what a viewer shows. No viewer, no Qt."""
+"""Work over images: writing, levels, what a viewer shows of them. No viewer, no Qt."""
 
 from __future__ import annotations
 

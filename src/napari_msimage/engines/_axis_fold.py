@@ -157,7 +157,8 @@ def _weighted_run(
         _scaled(weights, dtype, scale).reshape(column)
         for weights in (run.first_weights, run.last_weights)
     )
-    sums = np.multiply(run.tap(pixels, axis, 0), first, out=out, dtype=dtype)
+    tap = run.tap(pixels, axis, 0)
+    sums: npt.NDArray[Any] = np.multiply(tap, first, out=out, dtype=dtype)
     middle = _scaled(np.asarray(q), dtype, scale)
     terms = np.empty_like(sums)
     if scale is None and run.count > 3:

@@ -150,31 +150,36 @@ class AxisRatio:
             runs.append(Run(at, taken, count, first_weights, last_weights))
         return runs
 
-    def windows(self, start: int, stop: int) -> tuple[Integers, Integers | None]:
-        """Tabulate the touched pixels of outputs, and their weights.
+    def windows(self, start: int, stop: int) -> tuple[Integers, int, Integers | None]:
+        """Return windows of one size around the touched pixels of outputs.
 
         Parameters
         ----------
         start, stop : int
-            Outputs ``[start, stop)``.
+            Outputs ``[start, stop)``, at least one.
 
         Returns
         -------
-        positions : ndarray of int64, (stop - start, most pixels touched)
-            Source pixels, counted from the first of `source_range`. Shorter windows
-            are filled up with their last pixel.
-        weights : ndarray of int64, same shape, or None
-            Covered lengths, 0 for fillings; None where all are equal.
+        firsts : ndarray of int64, (stop - start,)
+            First source pixel of each window, counted from the first of
+            `source_range`, which no window leaves.
+        size : int
+            Pixels of every window.
+        weights : ndarray of int64, (stop - start, size), or None
+            Covered lengths, 0 for pixels not touched; None where all are equal.
         """
         firsts, counts, first_weights, last_weights = self.touched(start, stop)
-        steps = np.arange(counts.max(initial=1), dtype=np.int64)
-        positions = firsts[:, None] + np.minimum(steps, counts[:, None] - 1)
+        size = int(counts.max())
         if self.q == 1:
-            return positions, None
-        weights = np.where(steps < counts[:, None], self.q, 0)
-        weights[:, 0] = first_weights
-        np.put_along_axis(weights, counts[:, None] - 1, last_weights[:, None], 1)
-        return positions, weights
+            return firsts, size, None
+        inside = np.minimum(firsts, firsts[-1] + counts[-1] - size)
+        low = (firsts - inside)[:, None]
+        high = low + counts[:, None]
+        steps = np.arange(size, dtype=np.int64)
+        weights = np.where((low <= steps) & (steps < high), self.q, 0)
+        np.put_along_axis(weights, low, first_weights[:, None], 1)
+        np.put_along_axis(weights, high - 1, last_weights[:, None], 1)
+        return inside, size, weights
 
 
 def along(axis: int, index: slice | Integers) -> tuple[slice | Integers, ...]:

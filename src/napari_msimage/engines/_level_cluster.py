@@ -11,7 +11,7 @@ from ..errors import ArgumentError, ArgumentTypeError, ClusterError
 from ._level_jobs import LevelJob, Piece, run_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from ._levels import Workers
 
@@ -104,7 +104,9 @@ class _ClusterWorkers:
             )
             raise ClusterError(msg)
 
-    def do(self, jobs: Sequence[LevelJob]) -> Iterator[tuple[int, list[Piece]]]:
+    def do(
+        self, jobs: Sequence[LevelJob]
+    ) -> Generator[tuple[int, list[Piece]], None, None]:
         """Do jobs; see `Workers`."""
         from distributed import Event
 

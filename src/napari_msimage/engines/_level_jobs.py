@@ -175,18 +175,18 @@ class _SourceRows:
         size = self._level.shape[axis]
         end = min(-(-stop // self._extent) * self._extent, size)
         kept = self._kept_rows(box)
-        if kept is None:
-            self._pixels = self._read(_with_range(box, axis, start, end))
+        had = start if kept is None else start + kept.shape[axis]
+        if had >= end and kept is not None:
+            self._pixels = kept
         else:
-            had = start + kept.shape[axis]
-            fresh = self._read(_with_range(box, axis, had, end)) if end > had else None
-            parts = [part for part in (kept, fresh) if part is not None]
-            self._pixels = np.concatenate(parts, axis) if kept.size else parts[-1]
+            fresh = self._read(_with_range(box, axis, had, end))
+            is_new = kept is None or not kept.size
+            self._pixels = fresh if is_new else np.concatenate([kept, fresh], axis)
         self._box = _with_range(box, axis, start, start + self._pixels.shape[axis])
         return self._pixels[_along(axis, 0, stop - start)]
 
     def _kept_rows(self, box: Window) -> npt.NDArray[Any] | None:
-        """Return the rows at hand from the start of a box on, None if there are none."""
+        """Return the rows at hand from the start of a box on, or None."""
         if self._box is None:
             return None
         axis = self._axis

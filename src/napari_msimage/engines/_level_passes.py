@@ -282,7 +282,7 @@ class _PassBuilder:
 
     def _edge_lengths(self, cuts: Sequence[int]) -> list[int]:
         return [
-            -(-(-(-n // unit)) // count) * unit
+            math.ceil(math.ceil(n / unit) / count) * unit
             for n, unit, count in zip(self.interior, self.units, cuts, strict=True)
         ]
 

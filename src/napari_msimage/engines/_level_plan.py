@@ -6,13 +6,13 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..errors import UnsupportedError
 from ..storage import CHANNEL_AXIS
 from ._downsample import METHODS, Method
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ._level_shapes import Shape
 
 __all__ = ["METHODS", "LevelPlan", "Method", "PlannedLevel"]
@@ -118,8 +118,8 @@ class LevelPlan:
             "  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows
         ]
         lines.append(
-            f"In all at most {bytes_in_words(self.nbytes)} on disk; about "
-            f"{bytes_in_words(self.peak_bytes)} of memory with {self.n_threads} threads."
+            f"In all at most {bytes_in_words(self.nbytes)} on disk; with "
+            f"{self.n_threads} threads about {bytes_in_words(self.peak_bytes)} of memory."
         )
         return "\n".join(lines)
 
@@ -153,7 +153,7 @@ def check_pixel_type(dtype: np.dtype[Any], uri: str) -> None:
     """
     if dtype.kind not in "iuf":
         msg = (
-            f"Cannot make levels of {uri!r}: its pixels are timestamps ({dtype}), which "
-            "cannot be combined. Levels can be made of integers and floats."
+            f"Cannot make levels of {uri!r}: its pixels are timestamps ({dtype}), "
+            "which cannot be combined. Levels can be made of integers and floats."
         )
         raise UnsupportedError(msg)

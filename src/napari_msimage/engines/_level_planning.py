@@ -92,11 +92,13 @@ def plan_levels(
         Whether to fill gaps between existing levels too.
     shapes : sequence of sequence of int, optional
         Make exactly these levels: shapes in data axis order, channel axis included.
+        In any order; `keys` come in the same one.
     factors : sequence of float or mapping of str to float, optional
         Make exactly these levels: downsampling factors, reference level's size divided
         by the level's, as for `factor`; axes that are not named get 1.
     keys : sequence of str, optional
-        Keys of the new levels, finest first: letters, digits, ``.``, ``_``, ``-``. By
+        Keys of the new levels, finest first unless `shapes` or `factors` are given in
+        another order: letters, digits, ``.``, ``_``, ``-``. By
         default they continue the image's own.
     method : {"mean", "stride", "mode", "median", "min", "max"}
         How the pixels under a new one are combined; ``"mode"`` for labels. The mean of
@@ -230,10 +232,7 @@ def _facts_of(image: MultiscaleImage) -> _Facts:
 
 def _source_extents(image: MultiscaleImage) -> Shape:
     """Return the tile extents of the finest level; its schema is read, no pixels."""
-    if not isinstance(image, MultiscaleImage) or image.closed:
-        level = LevelArray(image.level_uri(0), context=image.context)
-    else:
-        level = image.level_array(0)
+    level = LevelArray(image.level_uri(0), context=image.context)
     with level:
         return tuple(max(sizes) for sizes in level.chunks)
 
@@ -317,9 +316,6 @@ def _explicit_shapes(
         raise ArgumentError(msg)
     if len(set(found)) < len(found):
         msg = f"The levels asked for have the same shape twice: {found}"
-        raise ArgumentError(msg)
-    if found != sorted(found, key=_fineness):
-        msg = f"Levels go from the finest to the coarsest, got the shapes {found}"
         raise ArgumentError(msg)
     return found
 
@@ -440,6 +436,7 @@ def _name_explicit(
 ) -> list[tuple[str, Shape]]:
     by_shape = {shape: key for key, shape in facts.levels[:0:-1]}
     if keys is None:
+        shapes = sorted(shapes, key=_fineness)
         if not replace and (taken := [s for s in shapes if s in by_shape]):
             msg = (
                 f"The image at {facts.uri!r} has a level of shape {taken[0]} already: "
@@ -458,7 +455,7 @@ def _name_explicit(
                 f"{kept[shape]!r} (replace=True)."
             )
             raise LevelKeyError(msg)
-    return named
+    return sorted(named, key=lambda level: _fineness(level[1]))
 
 
 def _name_missing(

@@ -30,7 +30,7 @@ from ._progress import Progress, run
 from ._windows import window_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -196,8 +196,8 @@ def _image_may_vanish(uri: str) -> Iterator[None]:
             os.path.join(uri, "__tiledb_group.tdb")
         ):
             msg = (
-                f"The image at {uri!r} was removed or moved while its levels were being "
-                "made; nothing is left of them."
+                f"The image at {uri!r} was removed or moved while its levels were "
+                "being made; nothing is left of them."
             )
             raise DoesNotExistError(msg) from err
         raise
@@ -209,7 +209,9 @@ def _image_may_vanish(uri: str) -> Iterator[None]:
 class Workers(Protocol):
     """Who does the jobs of a pass: threads here, or a cluster."""
 
-    def do(self, jobs: Sequence[LevelJob]) -> Iterator[tuple[int, list[Piece]]]:
+    def do(
+        self, jobs: Sequence[LevelJob]
+    ) -> Generator[tuple[int, list[Piece]], None, None]:
         """Do jobs, in any order.
 
         Yields, several times a second, the root pixels done since, and the pieces of
@@ -333,7 +335,9 @@ class ThreadWorkers:
     def __init__(self, n_threads: int) -> None:
         self._n_threads = n_threads
 
-    def do(self, jobs: Sequence[LevelJob]) -> Iterator[tuple[int, list[Piece]]]:
+    def do(
+        self, jobs: Sequence[LevelJob]
+    ) -> Generator[tuple[int, list[Piece]], None, None]:
         """Do jobs; see `Workers`."""
         cancelled = threading.Event()
         done: queue.SimpleQueue[int] = queue.SimpleQueue()

@@ -9,10 +9,11 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ._window_extremes import WindowExtremes
+from ._window_sort import is_packable, pack, sort_planes, unpack
 from ._windows import Window, window_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from ._nested_levels import NestedLevels
 
 #: Temporary memory that windows are gathered in; a single window may need more.
-_VOTE_BYTES: Final = 16 << 20
+_VOTE_BYTES: Final = 4 << 20
+#: Pixels per window up to which planes are exchanged instead of windows sorted.
+_MAX_PLANES: Final = 16
 
 
 class WindowVote:
@@ -107,6 +110,7 @@ class _LevelVote:
                 f"sizes that share more factors with the source's, or fewer levels."
             )
             raise ArgumentError(msg)
+        self._weight_bits = math.prod(axis.q for axis in axes).bit_length()
         self._window = math.prod(_touched_at_most(axis) for axis in axes)
 
     def elect(
@@ -127,89 +131,128 @@ class _LevelVote:
         -------
         ndarray, (n_windows,)
         """
-        at = np.nonzero(is_open)
-        elected = np.empty(at[0].size, self._dtype)
-        done = 0
-        for values, weights in self._windows(pixels, box, at):
-            n = len(values)
-            elected[done : done + n] = self._elect(values, weights)
-            done += n
+        index = np.nonzero(is_open)
+        bases, offsets, shares = self._geometry(pixels.shape, box, index)
+        flat = np.ascontiguousarray(pixels).reshape(-1)
+        elected = np.empty(bases.size, self._dtype)
+        n_chunk = max(1, _VOTE_BYTES // (self._window * self._bytes_per_pixel()))
+        elect = self._elect_planes if offsets.size <= _MAX_PLANES else self._elect_rows
+        for start in range(0, bases.size, n_chunk):
+            some = slice(start, start + n_chunk)
+            weights = None
+            for share, at in shares:
+                known = np.ones((1, 1), np.int64) if weights is None else weights
+                product = known[:, None] * share[:, at[some]]
+                weights = product.reshape(-1, product.shape[-1])
+            elected[some] = elect(flat, bases[some], offsets, weights)
         if self._dtype.kind == "f":
             elected += self._dtype.type(0)
         return elected
 
-    def _windows(
+    def _geometry(
         self,
-        pixels: npt.NDArray[Any],
+        shape: tuple[int, ...],
         box: Window,
-        at: tuple[npt.NDArray[np.intp], ...],
-    ) -> Iterator[tuple[npt.NDArray[Any], Integers | None]]:
-        """Yield values and weights, (n_windows, pixels of a window), some at a time."""
-        flat = np.ascontiguousarray(pixels).reshape(-1)
-        strides = np.cumprod((1, *pixels.shape[:0:-1]))[::-1].tolist()
-        tables = [
-            axis.windows(*ends) for axis, ends in zip(self._axes, box, strict=True)
-        ]
-        n_chunk = max(1, _VOTE_BYTES // (self._window * self._bytes_per_pixel()))
-        for start in range(0, at[0].size, n_chunk):
-            some = [index[start : start + n_chunk] for index in at]
-            n = some[0].size
-            positions: Integers = np.zeros((n, 1), np.int64)
-            weights: Integers | None = None
-            for index, stride, (table, shares) in zip(
-                some, strides, tables, strict=True
-            ):
-                steps = (table * stride)[index][:, None, :]
-                positions = (positions[:, :, None] + steps).reshape(n, -1)
-                if not self._is_weighted:
-                    continue
-                # Axes of whole factors weigh 1 each.
-                share = np.ones_like(table) if shares is None else shares
-                known = np.ones((n, 1), np.int64) if weights is None else weights
-                weights = (known[:, :, None] * share[index][:, None, :]).reshape(n, -1)
-            yield np.take(flat, positions), weights
+        index: tuple[npt.NDArray[np.intp], ...],
+    ) -> tuple[Integers, Integers, list[tuple[Integers, npt.NDArray[np.intp]]]]:
+        """Return where windows lie in the flat pixels, and their weights.
 
-    def _elect(
-        self, values: npt.NDArray[Any], weights: Integers | None
-    ) -> npt.NDArray[Any]:
-        if values.dtype.kind == "f":
-            is_nan = np.isnan(values)
-            if is_nan.any():
+        Returns
+        -------
+        bases : ndarray of int64, (n_windows,)
+            First pixel of every window.
+        offsets : ndarray of int64, (n_pixels,)
+            All pixels of a window, counted from its first.
+        shares : list of (ndarray of int64, ndarray of int)
+            Weights along each axis of the window, (n_pixels along the axis, n), and
+            which of the n is the one of each window. Empty where all pixels weigh the
+            same.
+        """
+        bases: Integers = np.zeros(index[0].size, np.int64)
+        offsets: Integers = np.zeros(1, np.int64)
+        shares = []
+        for axis, (ratio, ends) in enumerate(zip(self._axes, box, strict=True)):
+            firsts, size, weights = ratio.windows(*ends)
+            stride = math.prod(shape[axis + 1 :])
+            bases += (firsts * stride)[index[axis]]
+            steps = stride * np.arange(size, dtype=np.int64)
+            offsets = (offsets[:, None] + steps).reshape(-1)
+            if self._is_weighted:
                 if weights is None:
-                    weights = np.ones(values.shape, np.int64)
-                weights[is_nan] = 0
-        if weights is not None:
-            order = np.argsort(values, axis=1)
-            values = np.take_along_axis(values, order, 1)
-            weights = np.take_along_axis(weights, order, 1)
-            return (
-                _heaviest(values, weights)
-                if self._is_mode
-                else _weighted_median(values, weights)
-            )
+                    weights = np.ones((firsts.size, size), np.int64)
+                shares.append((np.ascontiguousarray(weights.T), index[axis]))
+        return bases, offsets, shares
+
+    def _elect_planes(
+        self,
+        flat: npt.NDArray[Any],
+        bases: Integers,
+        offsets: Integers,
+        weights: Integers | None,
+    ) -> npt.NDArray[Any]:
+        """Elect among few pixels, with the pixels of all windows in planes."""
+        planes = np.take(flat, offsets[:, None] + bases)
+        known = _without_nan(planes, weights)
+        if known is None:
+            planes = sort_planes(planes)
+        elif is_packable(self._dtype, self._weight_bits):
+            packed = sort_planes(pack(planes, known, self._weight_bits))
+            planes, known = unpack(packed, self._dtype, self._weight_bits)
+        else:
+            return self._elect_rows(flat, bases, offsets, weights)
+        return (_plane_mode if self._is_mode else _plane_median)(planes, known)
+
+    def _elect_rows(
+        self,
+        flat: npt.NDArray[Any],
+        bases: Integers,
+        offsets: Integers,
+        weights: Integers | None,
+    ) -> npt.NDArray[Any]:
+        """Elect among many pixels, with those of each window in a row."""
+        rows = np.take(flat, bases[:, None] + offsets)
+        known = None if weights is None else np.ascontiguousarray(weights.T)
+        known = _without_nan(rows, known)
+        if known is None:
+            return self._elect_equal_rows(rows)
+        if is_packable(self._dtype, self._weight_bits):
+            packed = pack(rows, known, self._weight_bits)
+            packed.sort(axis=1)
+            rows, known = unpack(packed, self._dtype, self._weight_bits)
+        else:
+            order = np.argsort(rows, axis=1)
+            rows = np.take_along_axis(rows, order, 1)
+            known = np.take_along_axis(known, order, 1)
+        return (_row_mode if self._is_mode else _row_median)(rows, known)
+
+    def _elect_equal_rows(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Elect among pixels of equal weight, which are reordered."""
+        if rows.itemsize == 1:
+            # numpy has fast sorts from 16 bits on.
+            rows = rows.astype(f"{rows.dtype.kind}2")
         if self._is_mode:
-            values.sort(axis=1)
-            return _heaviest(values, None)
-        middle = (values.shape[1] - 1) // 2
-        values.partition(middle, axis=1)
-        return values[:, middle]
+            rows.sort(axis=1)
+            return _row_mode(rows, None)
+        middle = (rows.shape[1] - 1) // 2
+        rows.partition(middle, axis=1)
+        return rows[:, middle]
 
     def _bytes_per_pixel(self) -> int:
         """Return the temporary bytes per gathered pixel, at most."""
         needs_weights = self._is_weighted or self._dtype.kind == "f"
-        return 17 + 2 * self._dtype.itemsize + 32 * needs_weights
+        return 25 + 3 * self._dtype.itemsize + 40 * needs_weights
 
     def working_bytes(self, source_shape: Sequence[int], shape: Sequence[int]) -> int:
-        """Return the most memory that `reduce` needs at once, without its outputs."""
+        """Return the most memory that `elect` needs at once."""
         n_windows = math.prod(shape)
         per_window = self._window * self._bytes_per_pixel()
         gathered = min(n_windows * per_window, max(_VOTE_BYTES, per_window))
         tables = sum(
-            16 * n * _touched_at_most(axis)
+            24 * n * _touched_at_most(axis)
             for n, axis in zip(shape, self._axes, strict=True)
         )
         held = math.prod(source_shape) * self._dtype.itemsize
-        per_output = 1 + 8 * len(shape) + self._dtype.itemsize
+        per_output = 9 + 8 * len(shape) + 2 * self._dtype.itemsize
         return held + gathered + tables + n_windows * per_output
 
 
@@ -218,19 +261,59 @@ def _touched_at_most(axis: AxisRatio) -> int:
     return axis.p if axis.q == 1 else -(-axis.p // axis.q) + 1
 
 
-def _weighted_median(values: npt.NDArray[Any], weights: Integers) -> npt.NDArray[Any]:
+def _without_nan(values: npt.NDArray[Any], weights: Integers | None) -> Integers | None:
+    """Return the weights, 0 for NaN; None still says that all are equal."""
+    if values.dtype.kind != "f":
+        return weights
+    is_nan = np.isnan(values)
+    if not is_nan.any():
+        return weights
+    return np.where(is_nan, 0, 1 if weights is None else weights)
+
+
+def _plane_median(
+    planes: npt.NDArray[Any], weights: Integers | None
+) -> npt.NDArray[Any]:
+    """Return the lower medians of sorted planes."""
+    if weights is None:
+        middle: npt.NDArray[Any] = planes[(len(planes) - 1) // 2]
+        return middle
+    half = (weights.sum(axis=0) + 1) // 2
+    median, reached = planes[0].copy(), weights[0].copy()
+    for plane, weight in zip(planes[1:], weights[1:], strict=True):
+        np.copyto(median, plane, where=reached < half)
+        reached += weight
+    return median
+
+
+def _plane_mode(planes: npt.NDArray[Any], weights: Integers | None) -> npt.NDArray[Any]:
+    """Return the modes of sorted planes, the smaller values first."""
+    if weights is None:
+        weights = np.ones((len(planes), planes.shape[1]), np.int16)
+    mode: npt.NDArray[Any] = planes[0].copy()
+    heaviest, total = weights[0].copy(), weights[0].copy()
+    for last, plane, weight in zip(planes[:-1], planes[1:], weights[1:], strict=True):
+        total *= plane == last
+        total += weight
+        np.copyto(mode, plane, where=total > heaviest)
+        np.maximum(heaviest, total, out=heaviest)
+    return mode
+
+
+def _row_median(rows: npt.NDArray[Any], weights: Integers) -> npt.NDArray[Any]:
     """Return the lower medians of sorted windows."""
-    np.cumsum(weights, axis=1, out=weights)
-    half = (weights[:, -1:] + 1) // 2
-    at = np.argmax(weights >= half, axis=1)
-    return np.take_along_axis(values, at[:, None], 1)[:, 0]
+    reached = np.cumsum(weights, axis=1)
+    half = (reached[:, -1:] + 1) // 2
+    at = np.argmax(reached >= half, axis=1)
+    median: npt.NDArray[Any] = np.take_along_axis(rows, at[:, None], 1)[:, 0]
+    return median
 
 
-def _heaviest(values: npt.NDArray[Any], weights: Integers | None) -> npt.NDArray[Any]:
+def _row_mode(rows: npt.NDArray[Any], weights: Integers | None) -> npt.NDArray[Any]:
     """Return the modes of sorted windows, the smaller values first."""
-    n, size = values.shape
+    n, size = rows.shape
     is_new = np.ones((n, size), np.bool_)
-    np.not_equal(values[:, 1:], values[:, :-1], out=is_new[:, 1:])
+    np.not_equal(rows[:, 1:], rows[:, :-1], out=is_new[:, 1:])
     starts = np.flatnonzero(is_new)
     if weights is None:
         totals = np.diff(starts, append=n * size)
@@ -241,4 +324,5 @@ def _heaviest(values: npt.NDArray[Any], weights: Integers | None) -> npt.NDArray
     counts = np.diff(firsts, append=starts.size)
     winners = np.flatnonzero(totals == np.repeat(heaviest, counts))
     first_winners = winners[np.searchsorted(winners, firsts)]
-    return np.take(values, starts[first_winners])
+    mode: npt.NDArray[Any] = np.take(rows, starts[first_winners])
+    return mode

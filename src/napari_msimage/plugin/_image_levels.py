@@ -13,7 +13,7 @@ from ..errors import ConsentError, FormatError, SOMAError
 from . import _layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from ..storage import LevelArray, MultiscaleImage
     from ._layers import ImagePlan, LayerPlan
@@ -39,10 +39,19 @@ def check_inside(image: MultiscaleImage) -> None:
     raise ConsentError(msg, outside)
 
 
-def stored_levels(image: MultiscaleImage) -> tuple[list[LevelArray], list[str]]:
+def stored_levels(
+    image: MultiscaleImage, without: Collection[str] = ()
+) -> tuple[list[LevelArray], list[str]]:
     """Return the levels that napari can switch between, finest first, and notes.
 
     A coarser level that is damaged is left out with a note.
+
+    Parameters
+    ----------
+    image : MultiscaleImage
+        An open image.
+    without : collection of str
+        Keys of levels to leave out; not the finest.
 
     Raises
     ------
@@ -52,6 +61,8 @@ def stored_levels(image: MultiscaleImage) -> tuple[list[LevelArray], list[str]]:
     levels: dict[str, LevelArray] = {}
     notes = []
     for index, (key, (uri, shape)) in enumerate(image.levels().items()):
+        if key in without:
+            continue
         try:
             levels[key] = _checked_level(image, index, uri, shape)
         except SOMAError as err:
@@ -89,35 +100,66 @@ def levels_to_show(
     A small image is shown as it is stored; a larger one through a display, which adds
     what small levels it lacks and keeps any one read small.
     """
-    from ..engines import MAX_READ_BYTES
-    from ._contrast import find_contrast_limits
-    from ._overview_job import make_display, starting_contrast_limits
-
-    views = _views(image, stored, layer)
-    finest, coarsest = views[0], views[-1]
-    is_small = max(coarsest.shape) <= _SMALL_SIDE and coarsest.nbytes <= _SMALL_BYTES
-    if is_small and finest.nbytes <= MAX_READ_BYTES:
-        levels = views
-        find_limits = functools.partial(find_contrast_limits, coarsest)
-    else:
-        display = make_display(
-            views, rgb=layer.rgb, name=plan.name, n_sharing=len(plan.layers)
-        )
-        levels = list(display.levels)
-        find_limits = functools.partial(starting_contrast_limits, display)
+    levels, find_limits = levels_and_limits(
+        image,
+        stored,
+        rgb=layer.rgb,
+        channel=layer.channel,
+        name=plan.name,
+        n_sharing=len(plan.layers),
+    )
     if not layer.rgb and layer.contrast_limits is None:
         limits = _found_or_full(find_limits, image.dtype)
         layer = dataclasses.replace(layer, contrast_limits=limits)
     return levels, layer
 
 
+def levels_and_limits(
+    image: MultiscaleImage,
+    stored: list[LevelArray],
+    *,
+    rgb: bool,
+    channel: int | None,
+    name: str,
+    n_sharing: int,
+) -> tuple[list[Any], Callable[[], tuple[float, float]]]:
+    """Return the levels of one layer for napari, and how to find contrast limits.
+
+    Parameters
+    ----------
+    image : MultiscaleImage
+        An open image.
+    stored : list of LevelArray
+        Its levels, finest first.
+    rgb : bool
+        Whether the layer shows colours.
+    channel : int, optional
+        Which channel it shows otherwise.
+    name : str
+        Name of the image, for messages.
+    n_sharing : int
+        How many layers show the image; they share the memory for overviews.
+    """
+    from ..engines import MAX_READ_BYTES
+    from ._contrast import find_contrast_limits
+    from ._overview_job import make_display, starting_contrast_limits
+
+    views = _views(image, stored, rgb=rgb, channel=channel)
+    finest, coarsest = views[0], views[-1]
+    is_small = max(coarsest.shape) <= _SMALL_SIDE and coarsest.nbytes <= _SMALL_BYTES
+    if is_small and finest.nbytes <= MAX_READ_BYTES:
+        return views, functools.partial(find_contrast_limits, coarsest)
+    display = make_display(views, rgb=rgb, name=name, n_sharing=n_sharing)
+    return list(display.levels), functools.partial(starting_contrast_limits, display)
+
+
 def _views(
-    image: MultiscaleImage, stored: list[LevelArray], layer: LayerPlan
+    image: MultiscaleImage, stored: list[LevelArray], *, rgb: bool, channel: int | None
 ) -> list[Any]:
     """Return a layer's own view of each level."""
-    if layer.rgb:
+    if rgb:
         return [_layers.rgb_view(level, image) for level in stored]
-    return [_layers.channel_view(level, image, layer.channel or 0) for level in stored]
+    return [_layers.channel_view(level, image, channel or 0) for level in stored]
 
 
 def _found_or_full(

@@ -194,6 +194,11 @@ def image_name(uri: str) -> str:
     return re.sub(r"(?i)(?<=.)\.(soma|tdb|tiledb)$", "", name)
 
 
+def failures_of(image_id: str, name: str) -> ReadFailures:
+    """Return a record of failed reads that marks the image's layers."""
+    return ReadFailures(name, functools.partial(_show_failure, image_id))
+
+
 def hints_of(image: MultiscaleImage) -> tuple[DisplayHints | None, list[str]]:
     """Return the image's display hints, and notes on damaged ones."""
     try:
@@ -211,7 +216,7 @@ def _make_layers(
     """Return the layer tuples of a plan."""
     image_id = uuid.uuid4().hex
     _REQUESTS[image_id] = request
-    failures = ReadFailures(plan.name, functools.partial(_show_failure, image_id))
+    failures = failures_of(image_id, plan.name)
     result = []
     for layer in plan.layers:
         levels, complete = levels_to_show(image, stored, plan, layer)

@@ -109,14 +109,19 @@ def watch_open_viewers() -> None:
     """Watch all viewers that have a window; nothing without any, or in a worker."""
     if not has_window() or not is_window_thread():
         return
+    for viewer in open_viewers():
+        watch_viewer(viewer)
+
+
+def open_viewers() -> list[Any]:
+    """Return all viewers that napari lists."""
     from napari.viewer import Viewer, current_viewer
 
     viewers = list(getattr(Viewer, "_instances", ()))
     current = current_viewer()
     if current is not None and current not in viewers:
         viewers.append(current)
-    for viewer in viewers:
-        watch_viewer(viewer)
+    return viewers
 
 
 def watch_viewer(viewer: Any) -> None:
@@ -126,6 +131,17 @@ def watch_viewer(viewer: Any) -> None:
     _watchers[viewer] = watcher = _Watcher(viewer)
     for layer in viewer.layers:
         watcher.attach(layer)
+
+
+def watch_new_display(layer: Any) -> None:
+    """Take care of a layer that has come to show a display, and showed none before."""
+    for viewer in open_viewers():
+        if layer not in viewer.layers:
+            continue
+        if viewer in _watchers:
+            _watchers[viewer].attach(layer)
+        else:
+            watch_viewer(viewer)
 
 
 class _Watcher:

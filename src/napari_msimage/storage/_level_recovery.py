@@ -7,8 +7,9 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from ._clock import WriteClock
 from ._context import normalize_uri, now_ms, storage_errors
-from ._group import GroupChange, commit, load_group
+from ._group import MEMBERSHIP, GroupChange, commit, load_group
 from ._level_journal import Journal, array_mark, has_shape
 from ._metadata import LEVEL_PREFIX, shape_to_json
 from ._staging import STAGING_MARK, is_abandoned, staging_name
@@ -68,7 +69,7 @@ def _settle(levels: Sequence[NewLevel], address: str, ctx: Any) -> None:
     if all_there and unfinished and any(one.old.folder for one in levels):
         finish_levels(unfinished, address, ctx)
     else:
-        undo_levels(unfinished, present, address, ctx)
+        undo_levels(unfinished, present, address, ctx, WriteClock(None))
     present = load_group(address, ctx, now_ms())
     for level in levels:
         folder = os.path.join(address, level.directory)
@@ -79,7 +80,20 @@ def _settle(levels: Sequence[NewLevel], address: str, ctx: Any) -> None:
 def finish_levels(levels: Iterable[NewLevel], address: str, ctx: Any) -> None:
     """Announce levels whose new arrays are members already."""
     entries = {LEVEL_PREFIX + one.key: shape_to_json(one.shape) for one in levels}
-    commit(address, GroupChange(set_metadata=entries), ctx, now_ms())
+    _commit(address, [GroupChange(set_metadata=entries)], ctx, WriteClock(None))
+
+
+def _commit(
+    address: str, changes: Iterable[GroupChange], ctx: Any, clock: WriteClock
+) -> None:
+    for change in changes:
+        names = [*change.set_metadata, *change.drop_metadata]
+        names += [MEMBERSHIP] if change.add or change.remove else []
+        if names:
+            stamp = clock.for_names(address, names)
+            stamp = commit(address, change, ctx, stamp, clock.present_ms)
+            clock.note_names(address, names, stamp)
+    clock.settle()
 
 
 def undo_levels(
@@ -87,7 +101,7 @@ def undo_levels(
     present: GroupContents,
     address: str,
     ctx: Any,
-    timestamp_ms: int | None = None,
+    clock: WriteClock,
 ) -> None:
     """Give the keys of levels back what they stood for; files stay where they are.
 
@@ -103,8 +117,8 @@ def undo_levels(
         Normalized address of the image.
     ctx : tiledb.Ctx
         TileDB context for it.
-    timestamp_ms : int, optional
-        Timestamp later than what is undone; now by default.
+    clock : WriteClock
+        Of the session that is undone, or a new one.
 
     Raises
     ------
@@ -130,14 +144,10 @@ def undo_levels(
             entry in hide or entry not in present.metadata
         ):
             entries[entry] = level.old.entry
-    stamp = now_ms() if timestamp_ms is None else timestamp_ms
-    latest = max(stamp, now_ms())
     # hidden first: a member must never meet the shape of another array
     hidden = GroupChange(drop_metadata=tuple(hide))
     restored = GroupChange(tuple(add), tuple(remove), entries)
-    for number, change in enumerate((hidden, restored)):
-        if change:
-            commit(address, change, ctx, stamp + number, latest + number)
+    _commit(address, (hidden, restored), ctx, clock)
 
 
 def discard_old(

@@ -208,8 +208,8 @@ class Registration:
             self._outcome = "open"
 
     def _undo(self, present: GroupContents) -> None:
-        job, stamp = self._job, self._clock.present_ms + 1
-        undo_levels(self._levels, present, job.address, job.ctx, stamp)
+        job = self._job
+        undo_levels(self._levels, present, job.address, job.ctx, self._clock)
 
     def _clean_up(self, present: GroupContents) -> None:
         """Remove the arrays that were replaced, as far as that works."""

@@ -119,9 +119,9 @@ class StagedLevels:
         if kind_of(job.address, job.ctx) != "group":
             raise job.removed_meanwhile()
         with storage_errors("add levels to the image", job.uri):
+            registration = self._registration()
             for array in self._arrays:
                 array.check(job.ctx)
-            registration = self._registration()
             try:
                 self._uris = registration.run()
             finally:
@@ -247,8 +247,10 @@ def _stage_locally(
             finally:
                 staged.close()
                 if os.getpid() == pid:
+                    # also if the removal is interrupted
+                    keep, lock.keep = lock.keep, True
                     remove_tree(staging)
-                    lock.keep |= os.path.lexists(staging)
+                    lock.keep = keep or os.path.lexists(staging)
     finally:
         if os.getpid() == pid:
             _remove_skeleton(job.address)

@@ -224,6 +224,7 @@ def test_what_is_not_a_file_is_left_alone(tmp_path, kind):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
+@pytest.mark.filterwarnings("ignore:TileDB is a multithreading library")
 def test_forked_child_does_not_hold_it(tmp_path):
     lock = take(tmp_path)
     ours, childs = os.pipe()

@@ -11,6 +11,7 @@ import tiledb
 
 from napari_msimage import DenseNDArray, MultiscaleImage
 from napari_msimage.errors import ArgumentError, ArgumentTypeError
+from napari_msimage.storage import describe_layout
 from napari_msimage.storage._layout import plan_layout
 
 SHAPE = (3, 97, 130)
@@ -49,6 +50,47 @@ def test_tiles_hold_one_channel_and_a_plane_first(shape, channel, expected):
 )
 def test_filters_follow_the_width(dtype, expected):
     assert names(plan_layout(SHAPE, np.dtype(dtype), 0).filters) == expected
+
+
+# Extents asked for
+
+
+def test_extents_asked_for_replace_the_default_and_yield_to_platform_config():
+    config = {"dims": {"soma_dim_1": {"tile": 64}}}
+    dtype = np.dtype("uint8")
+    assert plan_layout(SHAPE, dtype, 0, None, (3, 50, 60)).tile_extents == (3, 50, 60)
+    layout = plan_layout(SHAPE, dtype, 0, config, [3, 50, np.int32(60)])
+    assert layout.tile_extents == (3, 64, 60)
+
+
+@pytest.mark.parametrize(
+    ("extents", "error", "message"),
+    [
+        ((1, 50), ArgumentError, r"\(1, 50\) has 2 entries; expected one for each"),
+        ((1, 0, 50), ArgumentError, "extent of axis 1 must be an int of 1 or more"),
+        ((1, 2.5, 50), ArgumentError, "extent of axis 1"),
+        ((1, True, 50), ArgumentError, "extent of axis 1"),
+        (64, ArgumentTypeError, "must be a sequence of ints, got 64"),
+        ("111", ArgumentTypeError, "must be a sequence of ints, got '111'"),
+        ((1, 2**14, 2**14), ArgumentError, "tiles of 256 MiB; at most 64 MiB"),
+    ],
+)
+def test_extents_that_make_no_sense(extents, error, message):
+    with pytest.raises(error, match=message):
+        plan_layout(SHAPE, np.dtype("uint8"), 0, None, extents)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize(
+    "config", [None, {"attrs": {"soma_data": {"filters": ["GzipFilter"]}}}], ids=str
+)
+def test_description_is_what_an_array_made_so_says(tmp_uri, dtype, config):
+    extents, filters = describe_layout(SHAPE, np.dtype(dtype), None, config)
+    with DenseNDArray.create(
+        tmp_uri, type=dtype, shape=SHAPE, platform_config=config
+    ) as array:
+        assert array.schema.tile_extents == extents
+        assert array.schema.filters == filters
 
 
 # platform_config

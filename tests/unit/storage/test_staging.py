@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from napari_msimage.errors import AlreadyExistsError
-from napari_msimage.storage._staging import STAGING_MARK, staged_folder
+from napari_msimage.errors import AlreadyExistsError, StorageError
+from napari_msimage.storage._staging import (
+    STAGING_MARK,
+    check_space,
+    host_hash,
+    is_abandoned,
+    staged_folder,
+    staging_name,
+)
 
 
 def fill(folder):
@@ -132,3 +143,62 @@ def test_longest_names_can_be_staged(tmp_path):
     with staged_folder(str(target)) as staged:
         fill(staged)
     assert names(target) == MADE
+
+
+# Whose it is
+
+
+def test_staging_names_are_new_and_say_whose_they_are():
+    name = staging_name()
+    assert name.startswith(f"{STAGING_MARK}{host_hash()}_{os.getpid()}_")
+    assert name != staging_name()
+
+
+@pytest.fixture(scope="module")
+def dead_pid():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+DAY_S = 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("owner", "age_s", "expected"),
+    [
+        ("{host}_{alive}_ab", 2 * DAY_S, False),
+        ("{host}_{dead}_ab", 0, True),
+        ("0badcafe_{dead}_ab", 0, False),
+        ("0badcafe_{alive}_ab", DAY_S - 60, False),
+        ("0badcafe_{alive}_ab", DAY_S + 60, True),
+        ("e4d909c290d0fb1ca068ffaddf22cbd0", 0, False),
+        ("e4d909c290d0fb1ca068ffaddf22cbd0", DAY_S + 60, True),
+        ("", DAY_S + 60, True),
+        ("{host}_x_ab", 0, False),
+        ("{host}_99999999999999999999_ab", 0, False),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "tissue.soma."])
+def test_abandoned_is_what_no_process_will_finish(
+    tmp_path, dead_pid, prefix, owner, age_s, expected
+):
+    owner = owner.format(host=host_hash(), alive=os.getpid(), dead=dead_pid)
+    path = tmp_path / f"{prefix}{STAGING_MARK}{owner}"
+    path.mkdir()
+    made = os.stat(path).st_mtime - age_s
+    os.utime(path, (made, made))
+    assert is_abandoned(str(path)) == expected
+
+
+def test_missing_folder_of_another_host_is_not_abandoned(tmp_path):
+    assert not is_abandoned(str(tmp_path / f"{STAGING_MARK}0badcafe_1_ab"))
+
+
+def test_space_is_enough_with_a_margin(tmp_path, monkeypatch):
+    usage = SimpleNamespace(free=11 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    check_space(str(tmp_path), 10 * 2**20, "x")
+    message = r"space for 'x': up to 12\.1 MiB are needed and 11\.0 MiB are free in .*"
+    with pytest.raises(StorageError, match=message):
+        check_space(str(tmp_path), 11 * 2**20, "x")

@@ -1,0 +1,648 @@
+"""The "Create levels" form: what to make of which image, a preview, and the run."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    FloatSpinBox,
+    LineEdit,
+    ProgressBar,
+    PushButton,
+    SpinBox,
+    Widget,
+)
+
+from ...errors import SOMAError
+from .._level_wish import DEFAULT_FACTOR, DEFAULT_SIDE, LevelWish, preview_levels
+from .._new_levels import (
+    OpenImage,
+    facts_of_layers,
+    image_at,
+    image_of_layer,
+    images_in,
+    make_levels,
+    show_present_levels,
+)
+from ._jobs import Job, Questions, seconds_in_words, sentence_of
+from ._level_table import LevelTable, rows_of
+
+if TYPE_CHECKING:
+    from .._level_wish import Preview
+
+_DELAY_MS: Final = 150
+_PARTS: Final = 1000
+_MAX_SIDE: Final = 2**31 - 1
+_MAX_STEP: Final = 1e6
+_MAX_LEVELS: Final = 64
+#: The last choice of the images.
+_OTHER: Final = "other"
+
+_MODES: Final = [
+    ("until the longest side is at most", "side"),
+    ("a number of levels", "count"),
+    ("these factors", "factors"),
+    ("these shapes", "shapes"),
+]
+METHOD_HELP: Final = {
+    "mean": "the mean, exact and rounded once: for intensities and colours",
+    "stride": "every n-th pixel: quick, but noisy",
+    "mode": "the most frequent value: for labels and masks",
+    "median": "the median: for intensities with outliers",
+    "min": "the smallest value: keeps dark details",
+    "max": "the largest value: keeps bright details such as spots",
+}
+
+
+class CreateLevels(Container[Widget]):
+    """Makes levels that an image lacks.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Whose layers can be chosen.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(labels=False)
+        self._viewer = napari_viewer
+        self._preview: Preview | None = None
+        self._steps: dict[str, float] = {}
+        self._keeps_message = False
+        self._life = _Life(Questions(self._on_answer, _DELAY_MS))
+        self._make_widgets()
+        self._lay_out()
+        self._connect()
+        self._update_choices()
+        self._show_mode()
+        threading.Thread(target=_warm_up, name="napari-msimage imports").start()
+        self._plan_again()
+
+    # Widgets
+
+    def _make_widgets(self) -> None:
+        self.image = ComboBox(
+            label="Image",
+            choices=[("Folder or URI…", _OTHER)],
+            tooltip="SOMA images that are open in this viewer, or one by its address",
+        )
+        self.address = LineEdit(
+            tooltip="Folder or URI of a SOMA multiscale image, such as "
+            "~/liver.soma or s3://bucket/liver.soma",
+        )
+        self.browse = PushButton(
+            text="Browse…", tooltip="Pick the image's folder on this computer"
+        )
+        self._address_row = Container(
+            widgets=[self.address, self.browse],
+            layout="horizontal",
+            labels=False,
+            label="Address",
+        )
+        self.mode = ComboBox(
+            label="Make levels",
+            choices=_MODES,
+            tooltip="Which levels to make:\n"
+            "- step by step, until the longest displayed side is small enough;\n"
+            "- step by step, a number of them below the coarsest level;\n"
+            "- with these factors to the finest level; or of exactly these shapes",
+        )
+        self.max_side = SpinBox(
+            label="Pixels",
+            value=DEFAULT_SIDE,
+            min=1,
+            max=_MAX_SIDE,
+            tooltip="The coarsest level has at most this many pixels along its longest "
+            "displayed side; napari reads that level whole",
+        )
+        self.n_levels = SpinBox(
+            label="Number",
+            value=1,
+            min=1,
+            max=_MAX_LEVELS,
+            tooltip="How many levels to make below the coarsest",
+        )
+        self.factors = LineEdit(
+            label="Factors",
+            tooltip="Size of the finest level divided by the new one's, a factor per "
+            "level: 2, 4, 8; or by axis: x=2 y=2 z=1; x=4 y=4 z=2",
+        )
+        self.shapes = LineEdit(
+            label="Shapes",
+            tooltip="A shape per level, sizes in the order of the table below: "
+            "3 x 512 x 512; 3 x 256 x 256",
+        )
+        self.steps: Container[Any] = Container(
+            layout="horizontal",
+            labels=True,
+            label="Step factor",
+            tooltip="How much smaller each level is than the one before, along each "
+            "axis; 1 keeps an axis, such as the z of a volume with few planes",
+        )
+        self.method = ComboBox(
+            label="Method",
+            choices=list(METHOD_HELP),
+            tooltip="What a pixel becomes of those under it:\n"
+            + "\n".join(f"- {key}: {text}" for key, text in METHOD_HELP.items()),
+        )
+        self.between = CheckBox(
+            text="Fill gaps between levels",
+            value=True,
+            tooltip="Also make levels between existing ones that are further apart "
+            "than a step",
+        )
+        self.replace = CheckBox(
+            text="Replace existing levels",
+            tooltip="Make existing levels anew, except for the finest, which all are "
+            "made from. Otherwise they are left alone.",
+        )
+        self.keys = LineEdit(
+            label="Names",
+            tooltip="Names of the new levels, finest first, with commas between: "
+            "letters, digits, '.', '_' and '-'. Empty: they continue the image's own.",
+        )
+        self.scheduler = LineEdit(
+            label="Dask",
+            tooltip="Address of a dask scheduler whose workers do the work, such as "
+            "tcp://127.0.0.1:8786; they have to reach the image by the same address. "
+            "Empty: threads of this program",
+        )
+        self.run = PushButton(text="Run", tooltip="Make the levels", enabled=False)
+        self.cancel = PushButton(
+            text="Cancel",
+            tooltip="Stop within a second; the image stays as it was",
+            enabled=False,
+        )
+        self.bar = ProgressBar(min=0, max=_PARTS, value=0)
+        self.table = LevelTable()
+
+    def _lay_out(self) -> None:
+        """Put the fields in a column that scrolls, and the rest below it."""
+        from qtpy.QtWidgets import QScrollArea
+
+        self._form = Container(
+            widgets=[
+                self.image,
+                self._address_row,
+                self.mode,
+                self.max_side,
+                self.n_levels,
+                self.factors,
+                self.shapes,
+                self.steps,
+                self.method,
+                self.between,
+                self.replace,
+            ],
+            labels=True,
+        )
+        more = Container(widgets=[self.keys, self.scheduler], labels=True)
+        for box in (self._form, more, self._address_row, self.steps, self):
+            box.margins = (0, 0, 0, 0)
+        for field, example in (
+            (self.address, "folder or URI"),
+            (self.factors, "2, 4, 8"),
+            (self.shapes, "3 x 512 x 512; 3 x 256 x 256"),
+            (self.keys, "automatic"),
+            (self.scheduler, "tcp://127.0.0.1:8786"),
+        ):
+            field.native.setPlaceholderText(example)
+        self._advanced = _collapsible("Advanced", more.native)
+        self._more = more
+        form = self._form.native.layout()
+        form.setSpacing(4)
+        form.addWidget(self._advanced)
+        form.addWidget(self.table.native)
+        form.addStretch(1)
+        area: Any = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setWidget(self._form.native)
+        self._area = area
+        self._message = _Message()
+        self._buttons = Container(
+            widgets=[self.run, self.cancel], layout="horizontal", labels=False
+        )
+        self._buttons.margins = (0, 0, 0, 0)
+        layout = self.native.layout()
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(6)
+        layout.addWidget(area, 1)
+        layout.addWidget(self._message.native)
+        self.extend([self.bar, self._buttons])
+        self.bar.native.setTextVisible(False)
+        self.bar.visible = False
+        self.native.setMinimumWidth(300)
+        self._show_steps(("x", "y"))
+
+    def _connect(self) -> None:
+        self.image.changed.connect(self._on_image)
+        self.mode.changed.connect(self._show_mode)
+        for field in (
+            self.address,
+            self.mode,
+            self.max_side,
+            self.n_levels,
+            self.factors,
+            self.shapes,
+            self.method,
+            self.between,
+            self.replace,
+            self.keys,
+        ):
+            field.changed.connect(self._plan_again)
+        self.scheduler.changed.connect(_warm_up_dask)
+        self.browse.changed.connect(self._browse)
+        self.run.changed.connect(self._start)
+        self.cancel.changed.connect(self._cancel)
+        layers = self._viewer.layers
+        layers.events.inserted.connect(self._on_layers)
+        layers.events.removed.connect(self._on_layers)
+        layers.selection.events.active.connect(self._on_active)
+        self.native_parent_changed.connect(self._on_parent)
+        self.native.destroyed.connect(self._life.end)
+
+    # The image
+
+    def _on_layers(self, _: Any = None) -> None:
+        if not self._life.is_over:
+            self._update_choices()
+
+    def _update_choices(self) -> None:
+        """Offer the images that are open; keep the chosen one, or take the selected."""
+        before = self.image.value
+        images = images_in(self._viewer.layers)
+        names = [image.name for image in images]
+        choices: list[tuple[str, Any]] = [
+            (image.name if names.count(image.name) == 1 else image.address, image)
+            for image in images
+        ]
+        with self.image.changed.blocked():
+            self.image.choices = [*choices, ("Folder or URI…", _OTHER)]
+            after = _kept(before, images)
+            if after is None or (after == _OTHER and not self.address.value.strip()):
+                after = self._selected_image() or (images[0] if images else _OTHER)
+            self.image.value = after
+        is_gone = isinstance(before, OpenImage) and after != before
+        if is_gone and self._life.job is None:
+            self._say(f"{before.name!r} was closed.")
+        if after != before:
+            self._on_image(keep_message=is_gone)
+        else:
+            self._show_image()
+
+    def _selected_image(self) -> OpenImage | None:
+        active = self._viewer.layers.selection.active
+        image = image_of_layer(active) if active is not None else None
+        kept: OpenImage | None = _kept(image, images_in(self._viewer.layers))
+        return kept
+
+    def _on_active(self, _: Any = None) -> None:
+        """Follow the selected layer, unless an address is being filled in."""
+        if self._life.is_over or self._life.job or self.image.value == _OTHER:
+            return
+        image = self._selected_image()
+        if image is not None and image != self.image.value:
+            self._update_choices()
+            self.image.value = image
+
+    def _on_image(self, _: Any = None, *, keep_message: bool = False) -> None:
+        self._show_image()
+        self._plan_again(keep_message=keep_message)
+
+    def _show_image(self) -> None:
+        image = self.image.value
+        self._address_row.visible = image == _OTHER
+        where = image.address if isinstance(image, OpenImage) else ""
+        self.image.native.setToolTip(where or self.image.tooltip or "")
+
+    def _browse(self) -> None:
+        from qtpy.QtWidgets import QFileDialog
+
+        start = self.address.value.strip()
+        if folder := QFileDialog.getExistingDirectory(
+            self.native, "Image folder", start
+        ):
+            self.address.value = folder
+
+    def _chosen_image(self) -> OpenImage | None:
+        if isinstance(self.image.value, OpenImage):
+            return self.image.value
+        return image_at(self.address.value) if self.address.value.strip() else None
+
+    # The plan
+
+    def _show_mode(self, _: Any = None) -> None:
+        mode = self.mode.value
+        self.max_side.visible = mode == "side"
+        self.n_levels.visible = mode == "count"
+        self.factors.visible = mode == "factors"
+        self.shapes.visible = mode == "shapes"
+        self.steps.visible = self.between.visible = mode in ("side", "count")
+
+    def _show_steps(self, axis_names: tuple[str, ...]) -> None:
+        """Have a step factor for each axis of the image."""
+        if [box.label for box in self.steps] == list(axis_names):
+            return
+        self.steps.clear()
+        for name in axis_names:
+            box = FloatSpinBox(
+                name=f"step_{name}",
+                label=name,
+                value=self._steps.get(name, DEFAULT_FACTOR),
+                min=1,
+                max=_MAX_STEP,
+                step=1,
+                tooltip=self.steps.tooltip,
+            )
+            box.native.setDecimals(2)
+            box.native.setMinimumWidth(56)
+            box.changed.connect(functools.partial(self._on_step, name))
+            self.steps.append(box)
+
+    def _on_step(self, name: str, value: float) -> None:
+        self._steps[name] = value
+        self._plan_again()
+
+    @property
+    def wish(self) -> LevelWish:
+        """What is filled in."""
+        return LevelWish(
+            mode=self.mode.value,
+            max_side=self.max_side.value,
+            n_levels=self.n_levels.value,
+            factors=self.factors.value,
+            shapes=self.shapes.value,
+            steps=tuple(self._steps.items()),
+            between=self.between.value,
+            method=self.method.value,
+            keys=self.keys.value,
+            replace=self.replace.value,
+        )
+
+    def _plan_again(self, _: Any = None, *, keep_message: bool = False) -> None:
+        """Plan what is filled in now, a moment later and in another thread."""
+        if self._life.is_over:
+            return
+        self._preview = None
+        self._keeps_message = keep_message
+        self._update_buttons()
+        image = self._chosen_image()
+        if image is None:
+            self._life.questions.close()
+            self.table.show([])
+            if not keep_message:
+                self._say("Open a SOMA image, or enter the address of one.")
+            return
+        if not keep_message and not self._message.text:
+            self._say("Looking at the image…")
+        self._life.questions.ask(functools.partial(preview_levels, image, self.wish))
+
+    def _on_answer(self, answer: Preview | Exception) -> None:
+        if self._life.is_over:
+            return
+        if isinstance(answer, Exception):
+            self.table.show([])
+            if not self._keeps_message:
+                self._say(sentence_of(answer), is_error=True)
+            return
+        self._preview = answer
+        self._show_steps(answer.axis_names)
+        self.table.show(rows_of(answer.existing, answer.itemsize, answer.plan))
+        self._show_axes(answer.data_axis_order)
+        if not self._keeps_message:
+            self._say_plan(answer)
+        self._update_buttons()
+
+    def _show_axes(self, order: tuple[str, ...]) -> None:
+        names = " x ".join(name.removeprefix("soma_") for name in order)
+        self.table.native.horizontalHeaderItem(1).setText(f"Shape ({names})")
+
+    def _say_plan(self, preview: Preview) -> None:
+        from ...engines import bytes_in_words
+
+        plan = preview.plan
+        if preview.error is not None:
+            self._say(sentence_of(preview.error), is_error=True)
+        elif plan:
+            self._say(
+                f"At most {bytes_in_words(plan.nbytes)} on disk, about "
+                f"{bytes_in_words(plan.peak_bytes)} of memory."
+            )
+        else:
+            key, shape = preview.existing[-1]
+            self._say(
+                f"{preview.image.name!r} lacks no level: its coarsest, {key!r}, is "
+                f"{' x '.join(map(str, shape))}. Choose fewer pixels for the longest "
+                "side, or a number of levels."
+            )
+
+    def _say(self, text: str, *, is_error: bool = False) -> None:
+        self._message.say(text, self._error_colour() if is_error else None)
+
+    def _error_colour(self) -> str:
+        from napari.utils.theme import get_theme
+
+        red, green, blue = get_theme(self._viewer.theme).background.as_rgb_tuple()[:3]
+        return "#ff7b72" if red + green + blue < 384 else "#b3261e"
+
+    @property
+    def message(self) -> str:
+        """What is said: what the plan takes, what is wrong, or how a run ended."""
+        return self._message.text
+
+    @property
+    def is_message_error(self) -> bool:
+        """Whether that is an error."""
+        return self._message.is_error
+
+    # The run
+
+    def _update_buttons(self) -> None:
+        is_running = self._life.job is not None
+        plan = self._preview.plan if self._preview is not None else None
+        self.run.enabled = bool(plan) and not is_running
+        self.cancel.enabled = is_running
+        self._form.enabled = self._more.enabled = not is_running
+
+    def _start(self) -> None:
+        preview = self._preview
+        if preview is None or not preview.plan or self._life.job is not None:
+            return
+        image = preview.image
+        client = self.scheduler.value.strip() or None
+        facts = facts_of_layers(image.address)
+        job = Job(
+            functools.partial(make_levels, image, preview.plan, client, facts),
+            subject=image.address,
+            busy=f"Levels of {image.name!r} are being made already. Wait until that "
+            "is done, or cancel it where it was started.",
+        )
+        is_replacing = any(level.replaces for level in preview.plan.levels)
+        # Bound to no widget: layers get their levels also if the form is closed.
+        job.subscribe(functools.partial(_renew_layers, image.address, is_replacing))
+        job.subscribe(self._on_job)
+        try:
+            job.start()
+        except SOMAError as err:
+            self._say(sentence_of(err), is_error=True)
+            return
+        self._life.job = job
+        self._running_image = image
+        self._say("Starting…")
+        self.bar.value = 0
+        self.bar.visible = True
+        self._update_buttons()
+
+    def _cancel(self) -> None:
+        job = self._life.job
+        if job is None:
+            return
+        job.cancel()
+        self.cancel.enabled = False
+        if job.progress is None:
+            # It waits for a server, and will stop before anything is written.
+            job.unsubscribe(self._on_job)
+            self._end("Cancelled; nothing was changed.")
+        else:
+            self._say("Stopping…")
+
+    def _on_job(self, job: Job[tuple[str, ...]]) -> None:
+        if self._life.is_over:
+            return
+        outcome, progress = job.outcome, job.progress
+        if outcome is None:
+            if progress is not None and not job.is_cancelled:
+                self.bar.value = round(_PARTS * progress.fraction)
+                if progress.total:
+                    self._say(job.pace.in_words(progress))
+            return
+        name = self._running_image.name
+        if outcome.kind == "done":
+            made = _in_a_row(outcome.result or ())
+            self._end(f"Made {made} of {name!r} in {_took(outcome.seconds)}.")
+        elif outcome.kind == "cancelled":
+            self._end(f"Cancelled; {name!r} is as it was.")
+        else:
+            self._end(outcome.message, is_error=True)
+
+    def _end(self, message: str, *, is_error: bool = False) -> None:
+        self._life.job = None
+        self.bar.visible = False
+        self._say(message, is_error=is_error)
+        self._plan_again(keep_message=True)
+
+    # The end
+
+    def _on_parent(self, parent: Any) -> None:
+        """Notice that the dock was closed, unless the form is put elsewhere at once."""
+        from qtpy.QtCore import QTimer
+
+        if parent is None:
+            QTimer.singleShot(0, self._end_if_removed)
+
+    def _end_if_removed(self) -> None:
+        if self._life.is_over or self.native.parent() is not None:
+            return
+        self._life.end()
+        self.native.deleteLater()
+
+
+class _Life:
+    """What outlives the form's Qt widgets for a moment, and has to end with them."""
+
+    def __init__(self, questions: Questions) -> None:
+        self.questions = questions
+        self.job: Job[tuple[str, ...]] | None = None
+        self.is_over = False
+
+    def end(self, _: Any = None) -> None:
+        """Stop the run, and all plans."""
+        self.is_over = True
+        self.questions.close()
+        if self.job is not None:
+            self.job.cancel()
+
+
+class _Message:
+    """A sentence that wraps, also within addresses."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import Qt
+        from qtpy.QtWidgets import QLabel, QSizePolicy
+
+        label: Any = QLabel()
+        label.setObjectName("msimage-message")
+        label.setWordWrap(True)
+        label.setTextFormat(Qt.TextFormat.PlainText)
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        policy = QSizePolicy.Policy
+        label.setSizePolicy(policy.Ignored, policy.MinimumExpanding)
+        self.native = label
+        self.text = ""
+        self.is_error = False
+
+    def say(self, text: str, colour: str | None) -> None:
+        """Show a sentence, in a colour if it is an error."""
+        self.text, self.is_error = text, colour is not None
+        # a zero-width space lets a line break there
+        self.native.setText(text.replace("/", "/\u200b").replace("_", "_\u200b"))
+        self.native.setStyleSheet(f"color: {colour}" if colour else "")
+
+
+def _kept(before: Any, images: list[OpenImage]) -> Any:
+    """Return the choice that was made before, if it is still there."""
+    if not isinstance(before, OpenImage):
+        return before
+    return next((i for i in images if i.address == before.address), None)
+
+
+def _collapsible(title: str, content: Any) -> Any:
+    from superqt import QCollapsible
+
+    box: Any = QCollapsible(title, collapsedIcon="▶")
+    box.layout().setContentsMargins(0, 0, 0, 0)
+    box.layout().setSpacing(0)
+    box.setDuration(100)
+    box.addWidget(content)
+    return box
+
+
+def _renew_layers(address: str, is_replacing: bool, job: Job[tuple[str, ...]]) -> None:
+    """Show the present levels in the open layers, at the end of a job."""
+    outcome = job.outcome
+    if outcome is not None and (outcome.kind == "done" or is_replacing):
+        show_present_levels(address)
+
+
+def _in_a_row(keys: tuple[str, ...]) -> str:
+    if len(keys) < 2:
+        return "".join(keys)
+    return f"{', '.join(keys[:-1])} and {keys[-1]}"
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else seconds_in_words(seconds)
+
+
+def _warm_up() -> None:
+    """Import what a run needs, before it does: imports stop the window."""
+    from ... import engines, storage  # noqa: F401
+
+
+def _warm_up_dask(address: str) -> None:
+    """Import dask's cluster in a thread, once it is going to be used."""
+    if address.strip():
+        threading.Thread(target=_import_dask, name="napari-msimage imports").start()
+
+
+def _import_dask() -> None:
+    import contextlib
+
+    with contextlib.suppress(ImportError):
+        import distributed  # noqa: F401
