@@ -233,7 +233,8 @@ class Downsampler:
 class _Stride:
     """Takes the source pixels with the centres of the pixels of nested levels."""
 
-    def __init__(self, levels: NestedLevels) -> None:
+    def __init__(self, dtype: np.dtype[Any], levels: NestedLevels) -> None:
+        self._dtype = dtype
         self._levels = levels
 
     def reduce(
@@ -259,12 +260,20 @@ class _Stride:
 
     def working_bytes(self, box: Window) -> int:
         """Return the most memory that `reduce` needs at once, without its outputs."""
-        return 0
+        shape = list(self._levels.source_shape(box))
+        size, most = math.prod(shape), 0
+        for axis, (start, stop) in enumerate(box):
+            shape[axis] = stop - start
+            if self._levels.root[axis].q > 1:
+                # The source counts, too: np.take copies what is not contiguous.
+                most = max(most, size + math.prod(shape))
+                size = math.prod(shape)
+        return most * self._dtype.itemsize
 
 
 def _reducer(method: Method, dtype: np.dtype[Any], levels: NestedLevels) -> _Reducer:
     if method == "stride":
-        return _Stride(levels)
+        return _Stride(dtype, levels)
     if method == "min" or method == "max":
         return WindowExtremes(method, dtype, levels)
     if method == "mode" or method == "median":

@@ -155,24 +155,28 @@ class ExactMean:
 
     def working_bytes(self, box: Window) -> int:
         """Return the most memory that `reduce` needs at once, without its outputs."""
-        root_shape = window_shape(box)
-        shape = list(window_shape(self._levels.source_box(box)))
+        shape = list(self._levels.source_shape(box))
         n_source = math.prod(shape)
-        held = n_source * self._unsigned.itemsize * bool(self._sign)
-        n_outs = math.prod(root_shape)
+        size = n_source * self._unsigned.itemsize
+        held = size * bool(self._sign)
         if self._n_limbs > 1:
-            held += 3 * n_source * self._unsigned.itemsize
-            held += 2 * 8 * n_outs * 2
-        most, size, weight = held, 0, 1
+            held += 3 * size + 4 * 8 * math.prod(window_shape(box))
+        most, weight, is_source = held, 1, not self._sign
         for axis in self._axis_order():
-            if self._levels.root[axis].p == 1:
+            ratio = self._levels.root[axis]
+            if ratio.p == 1:
                 continue
-            weight *= self._levels.root[axis].p
-            shape[axis] = root_shape[axis]
+            weight *= ratio.p
+            shape[axis] = window_shape(box)[axis]
             made = math.prod(shape) * self._sum_dtype(weight).itemsize
-            # The sums, and as much again for the terms or the halves of pairs.
-            most = max(most, held + size + 2 * made + n_source // 8)
-            size = made
+            if ratio.q > 1:  # gathered pixels, and terms beside the sums
+                needed = 2 * size + 3 * made
+            elif axis == len(shape) - 1 and ratio.p % 2 == 0:  # halves of pairs
+                needed = 3 * size + made
+            else:
+                needed = size * (not is_source) + 2 * made
+            most = max(most, held + needed)
+            size, is_source = made, False
         return max(most, held + 3 * size)
 
 

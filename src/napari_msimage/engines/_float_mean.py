@@ -120,15 +120,16 @@ class FloatMean:
 
     def working_bytes(self, box: Window) -> int:
         """Return the most memory that `reduce` needs at once, without its outputs."""
-        root_shape = window_shape(box)
-        shape = list(window_shape(self._levels.source_box(box)))
-        # What the pixels without NaN, or half as large, take.
-        held = math.prod(shape) * (9 + 8 * self._is_double)
-        most, size = held, 0
+        shape = list(self._levels.source_shape(box))
+        size = math.prod(shape) * (8 if self._is_double else 4)
+        # The pixels without NaN, and which they are, or pixels half as large.
+        held = size + math.prod(shape) + size * self._is_double
+        held += 2 * 8 * math.prod(window_shape(box))
+        most = held
         for axis, ratio in enumerate(self._levels.root):
             if ratio.p > 1:
-                shape[axis] = root_shape[axis]
+                shape[axis] = window_shape(box)[axis]
                 made = math.prod(shape) * 8
-                most = max(most, held + size + 2 * made)
+                most = max(most, held + 2 * size + 3 * made)
                 size = made
-        return max(most, held + 3 * max(size, math.prod(root_shape) * 8))
+        return most

@@ -84,6 +84,13 @@ class NestedLevels:
             for ratio, ends in zip(self.root, box, strict=True)
         )
 
+    def source_shape(self, box: Window) -> tuple[int, ...]:
+        """Return the most source pixels that a box of this shape touches anywhere."""
+        return tuple(
+            min(ratio.n_in, -(-n * ratio.p // ratio.q) + (ratio.q > 1))
+            for ratio, n in zip(self.root, window_shape(box), strict=True)
+        )
+
     def box_at(self, level: int, box: Window) -> Window:
         """Return a box of the root as a box of another level."""
         return tuple(

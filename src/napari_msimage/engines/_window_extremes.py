@@ -72,12 +72,16 @@ class WindowExtremes:
 
     def working_bytes(self, box: Window) -> int:
         """Return the most memory that `reduce` needs at once, without its outputs."""
-        shape = list(window_shape(self._levels.source_box(box)))
-        most = size = 0
+        shape = list(self._levels.source_shape(box))
+        n_source = math.prod(shape)
+        size = most = 0
         for axis, (start, stop) in enumerate(box):
-            if self._levels.root[axis].p > 1:
+            ratio = self._levels.root[axis]
+            if ratio.p > 1:
                 shape[axis] = stop - start
                 made = math.prod(shape)
-                most = max(most, size + 2 * made)
+                # Where pixels are gathered: from a copy, two and the result at once.
+                gathered = (size or n_source) + 3 * made if ratio.q > 1 else 0
+                most = max(most, size + made + gathered)
                 size = made
-        return max(most, 2 * size) * self._dtype.itemsize + math.prod(window_shape(box))
+        return most * self._dtype.itemsize + math.prod(window_shape(box))

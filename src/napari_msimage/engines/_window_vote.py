@@ -80,7 +80,7 @@ class WindowVote:
 
     def working_bytes(self, box: Window) -> int:
         """Return the most memory that `reduce` needs at once, without its outputs."""
-        source_shape = window_shape(self._levels.source_box(box))
+        source_shape = self._levels.source_shape(box)
         highs = 2 * math.prod(window_shape(box)) * self._dtype.itemsize
         votes = (
             vote.working_bytes(source_shape, window_shape(self._levels.box_at(i, box)))

@@ -118,7 +118,7 @@ class TestPixels:
     def test_do_not_depend_on_how_levels_are_cut(
         self, tmp_path, stream_everything, monkeypatch, method, dtype
     ):
-        pixels = noise((2, 701, 1290), dtype) // 50 * 50
+        pixels = noise((2, 401, 690), dtype) // 50 * 50
         uri = write(tmp_path / "a.soma", pixels)
         other = write(tmp_path / "b.soma", pixels)
         wish = {"method": method, "n_levels": 3}
@@ -166,7 +166,9 @@ class TestPixels:
         shapes = [(2, 1439, 1409), (2, 701, 691), (2, 97, 101)]
 
         plan = plan_levels(uri, shapes=shapes)
-        assert any(n % e for n, e in zip(shapes[0], plan.levels[0].tile_extents))
+        assert any(
+            n % e for n, e in zip(shapes[0], plan.levels[0].tile_extents, strict=False)
+        )
         create_levels(uri, plan)
 
         found = list(read(uri).values())
@@ -240,11 +242,14 @@ class TestPixels:
             factor[spatial[0]] = 2
         tile = data.draw(st.sampled_from([None, 16, 100]))
         config = {"dims": {f"soma_dim_{i}": {"tile": tile} for i in range(len(order))}}
-        uri = tmp_path / "a.soma"
+        uri = str(tmp_path / "a.soma")
         shutil.rmtree(uri, ignore_errors=True)
         pixels = noise(shape, dtype, seed=1)
         write(uri, pixels, order, platform_config=config if tile else None)
-        if all(n < f for n, f in zip(shape, [factor.get(a, 99) for a in order])):
+        if all(
+            n < f
+            for n, f in zip(shape, [factor.get(a, 99) for a in order], strict=False)
+        ):
             return
         chosen = data.draw(st.sampled_from([None, config])) if tile else None
         plan = plan_levels(uri, factor=factor, max_side=8, platform_config=chosen)
@@ -260,8 +265,8 @@ class TestPixels:
 
 class TestThreads:
     def test_one_and_eight_make_the_same_bytes(self, tmp_path, stream_everything):
-        pixels = noise((3, 1500, 1403), "float32")
-        pixels[:, 500:600, 300:400] = np.nan
+        pixels = noise((2, 900, 703), "float32")
+        pixels[:, 300:400, 100:150] = np.nan
         found = []
         for n_threads in (1, 8):
             uri = write(tmp_path / f"{n_threads}.soma", pixels)
@@ -300,7 +305,7 @@ class TestThreads:
 
 class TestStorage:
     def test_levels_have_few_fragments(self, tmp_path, stream_everything):
-        uri = write(tmp_path / "a.soma", noise((3, 3000, 3500)))
+        uri = write(tmp_path / "a.soma", noise((3, 2000, 1700)))
         for key in create_levels(uri):
             assert 1 <= len(os.listdir(os.path.join(uri, key, "__fragments"))) < 64
 
@@ -403,7 +408,7 @@ class TestStopping:
     def test_leaves_the_image_as_it_was(
         self, tmp_path, stream_everything, slow, n_steps
     ):
-        uri = write(tmp_path / "a.soma", noise((3, 2500, 2100)))
+        uri = write(tmp_path / "a.soma", noise((2, 1500, 1300)))
         before = listing(uri)
         engine = write_levels(uri)
         for _ in range(n_steps):
@@ -421,13 +426,13 @@ class TestStopping:
     def test_one_failing_job_stops_the_others(
         self, tmp_path, stream_everything, monkeypatch
     ):
-        uri = write(tmp_path / "a.soma", noise((3, 2500, 2100)))
+        uri = write(tmp_path / "a.soma", noise((2, 1500, 1300)))
         before = listing(uri)
         calls = itertools.count()
         original = _level_jobs._BandSink._write
 
         def write_band(self, index, band):
-            if next(calls) == 7:
+            if next(calls) == 3:
                 msg = "No space left on device"
                 raise StorageError(msg)
             original(self, index, band)
@@ -442,7 +447,7 @@ class TestStopping:
     def test_an_image_that_is_removed_meanwhile(
         self, tmp_path, stream_everything, slow
     ):
-        uri = write(tmp_path / "a.soma", noise((3, 2500, 2100)))
+        uri = write(tmp_path / "a.soma", noise((2, 1500, 1300)))
         engine = write_levels(uri)
         next(engine)
         next(engine)
@@ -457,7 +462,7 @@ class TestStopping:
         uri = write(tmp_path / "a.soma", noise((3, 900, 700)))
         engine = write_levels(uri)
         next(engine)
-        with pytest.raises(BusyError, match="in use|being|busy|already"):
+        with pytest.raises(BusyError, match="has been changing its levels"):
             create_levels(uri)
         slow.set()
         with contextlib.closing(engine):
@@ -530,7 +535,7 @@ class TestRefusals:
 
     def test_something_else_than_a_client(self, tmp_path):
         uri = write(tmp_path / "a.soma", noise((3, 900, 700)))
-        with pytest.raises(ArgumentTypeError, match="distributed.Client or the addr"):
+        with pytest.raises(ArgumentTypeError, match=r"distributed\.Client or the addr"):
             create_levels(uri, client=7)
 
     def test_a_scheduler_that_is_not_there(self, tmp_path):

@@ -31,6 +31,7 @@ from .._new_levels import (
 )
 from ._jobs import Job, Questions, seconds_in_words, sentence_of
 from ._level_table import LevelTable, rows_of
+from ._parts import Message, collapsible, rows, scrolling_column
 
 if TYPE_CHECKING:
     from .._level_wish import Preview
@@ -44,10 +45,10 @@ _MAX_LEVELS: Final = 64
 _OTHER: Final = "other"
 
 _MODES: Final = [
-    ("until the longest side is at most", "side"),
+    ("until small enough", "side"),
     ("a number of levels", "count"),
-    ("these factors", "factors"),
-    ("these shapes", "shapes"),
+    ("of given factors", "factors"),
+    ("of given shapes", "shapes"),
 ]
 METHOD_HELP: Final = {
     "mean": "the mean, exact and rounded once: for intensities and colours",
@@ -88,7 +89,7 @@ class CreateLevels(Container[Widget]):
     def _make_widgets(self) -> None:
         self.image = ComboBox(
             label="Image",
-            choices=[("Folder or URI…", _OTHER)],
+            choices=self._image_choices,
             tooltip="SOMA images that are open in this viewer, or one by its address",
         )
         self.address = LineEdit(
@@ -98,7 +99,7 @@ class CreateLevels(Container[Widget]):
         self.browse = PushButton(
             text="Browse…", tooltip="Pick the image's folder on this computer"
         )
-        self._address_row = Container(
+        self._address_row: Container[Widget] = Container(
             widgets=[self.address, self.browse],
             layout="horizontal",
             labels=False,
@@ -113,7 +114,7 @@ class CreateLevels(Container[Widget]):
             "- with these factors to the finest level; or of exactly these shapes",
         )
         self.max_side = SpinBox(
-            label="Pixels",
+            label="Longest side",
             value=DEFAULT_SIDE,
             min=1,
             max=_MAX_SIDE,
@@ -137,7 +138,7 @@ class CreateLevels(Container[Widget]):
             tooltip="A shape per level, sizes in the order of the table below: "
             "3 x 512 x 512; 3 x 256 x 256",
         )
-        self.steps: Container[Any] = Container(
+        self.steps: Container[FloatSpinBox] = Container(
             layout="horizontal",
             labels=True,
             label="Step factor",
@@ -167,7 +168,7 @@ class CreateLevels(Container[Widget]):
             "letters, digits, '.', '_' and '-'. Empty: they continue the image's own.",
         )
         self.scheduler = LineEdit(
-            label="Dask",
+            label="Dask scheduler",
             tooltip="Address of a dask scheduler whose workers do the work, such as "
             "tcp://127.0.0.1:8786; they have to reach the image by the same address. "
             "Empty: threads of this program",
@@ -183,26 +184,24 @@ class CreateLevels(Container[Widget]):
 
     def _lay_out(self) -> None:
         """Put the fields in a column that scrolls, and the rest below it."""
-        from qtpy.QtWidgets import QScrollArea
-
-        self._form = Container(
-            widgets=[
-                self.image,
-                self._address_row,
-                self.mode,
-                self.max_side,
-                self.n_levels,
-                self.factors,
-                self.shapes,
-                self.steps,
-                self.method,
-                self.between,
-                self.replace,
-            ],
-            labels=True,
+        self._form = rows(
+            self.image,
+            self._address_row,
+            self.mode,
+            self.max_side,
+            self.n_levels,
+            self.factors,
+            self.shapes,
+            self.steps,
+            self.method,
+            self.between,
+            self.replace,
         )
-        more = Container(widgets=[self.keys, self.scheduler], labels=True)
-        for box in (self._form, more, self._address_row, self.steps, self):
+        self._more = rows(self.keys, self.scheduler)
+        self._buttons: Container[Widget] = Container(
+            widgets=[self.run, self.cancel], layout="horizontal", labels=False
+        )
+        for box in (self._address_row, self.steps, self._buttons):
             box.margins = (0, 0, 0, 0)
         for field, example in (
             (self.address, "folder or URI"),
@@ -212,32 +211,18 @@ class CreateLevels(Container[Widget]):
             (self.scheduler, "tcp://127.0.0.1:8786"),
         ):
             field.native.setPlaceholderText(example)
-        self._advanced = _collapsible("Advanced", more.native)
-        self._more = more
-        form = self._form.native.layout()
-        form.setSpacing(4)
-        form.addWidget(self._advanced)
-        form.addWidget(self.table.native)
-        form.addStretch(1)
-        area: Any = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setWidget(self._form.native)
-        self._area = area
-        self._message = _Message()
-        self._buttons = Container(
-            widgets=[self.run, self.cancel], layout="horizontal", labels=False
-        )
-        self._buttons.margins = (0, 0, 0, 0)
+        self._message = Message()
+        self._advanced = collapsible("Advanced", self._more.native)
+        self.extend([self.bar, self._buttons])
         layout = self.native.layout()
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(6)
-        layout.addWidget(area, 1)
-        layout.addWidget(self._message.native)
-        self.extend([self.bar, self._buttons])
+        area = scrolling_column([self._form.native, self._advanced, self.table.native])
+        layout.insertWidget(0, area, 1000)  # as high as its content, if there is room
+        layout.insertWidget(1, self._message.native)
+        layout.addStretch(1)
         self.bar.native.setTextVisible(False)
         self.bar.visible = False
-        self.native.setMinimumWidth(300)
         self._show_steps(("x", "y"))
 
     def _connect(self) -> None:
@@ -273,17 +258,21 @@ class CreateLevels(Container[Widget]):
         if not self._life.is_over:
             self._update_choices()
 
-    def _update_choices(self) -> None:
-        """Offer the images that are open; keep the chosen one, or take the selected."""
-        before = self.image.value
+    def _image_choices(self, _: Any = None) -> list[tuple[str, Any]]:
         images = images_in(self._viewer.layers)
         names = [image.name for image in images]
         choices: list[tuple[str, Any]] = [
             (image.name if names.count(image.name) == 1 else image.address, image)
             for image in images
         ]
+        return [*choices, ("Folder or URI…", _OTHER)]
+
+    def _update_choices(self) -> None:
+        """Offer the images that are open; keep the chosen one, or take the selected."""
+        before = self.image.value
+        images = images_in(self._viewer.layers)
         with self.image.changed.blocked():
-            self.image.choices = [*choices, ("Folder or URI…", _OTHER)]
+            self.image.reset_choices()
             after = _kept(before, images)
             if after is None or (after == _OTHER and not self.address.value.strip()):
                 after = self._selected_image() or (images[0] if images else _OTHER)
@@ -361,7 +350,9 @@ class CreateLevels(Container[Widget]):
                 tooltip=self.steps.tooltip,
             )
             box.native.setDecimals(2)
-            box.native.setMinimumWidth(56)
+            # three of them in a row: without the arrows, keys and wheel still work
+            box.native.setButtonSymbols(box.native.ButtonSymbols.NoButtons)
+            box.native.setStyleSheet("min-width: 34px; padding: 0px 2px;")
             box.changed.connect(functools.partial(self._on_step, name))
             self.steps.append(box)
 
@@ -420,7 +411,7 @@ class CreateLevels(Container[Widget]):
         self._update_buttons()
 
     def _show_axes(self, order: tuple[str, ...]) -> None:
-        names = " x ".join(name.removeprefix("soma_") for name in order)
+        names = ", ".join(name.removeprefix("soma_") for name in order)
         self.table.native.horizontalHeaderItem(1).setText(f"Shape ({names})")
 
     def _say_plan(self, preview: Preview) -> None:
@@ -569,48 +560,11 @@ class _Life:
             self.job.cancel()
 
 
-class _Message:
-    """A sentence that wraps, also within addresses."""
-
-    def __init__(self) -> None:
-        from qtpy.QtCore import Qt
-        from qtpy.QtWidgets import QLabel, QSizePolicy
-
-        label: Any = QLabel()
-        label.setObjectName("msimage-message")
-        label.setWordWrap(True)
-        label.setTextFormat(Qt.TextFormat.PlainText)
-        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        policy = QSizePolicy.Policy
-        label.setSizePolicy(policy.Ignored, policy.MinimumExpanding)
-        self.native = label
-        self.text = ""
-        self.is_error = False
-
-    def say(self, text: str, colour: str | None) -> None:
-        """Show a sentence, in a colour if it is an error."""
-        self.text, self.is_error = text, colour is not None
-        # a zero-width space lets a line break there
-        self.native.setText(text.replace("/", "/\u200b").replace("_", "_\u200b"))
-        self.native.setStyleSheet(f"color: {colour}" if colour else "")
-
-
 def _kept(before: Any, images: list[OpenImage]) -> Any:
     """Return the choice that was made before, if it is still there."""
     if not isinstance(before, OpenImage):
         return before
     return next((i for i in images if i.address == before.address), None)
-
-
-def _collapsible(title: str, content: Any) -> Any:
-    from superqt import QCollapsible
-
-    box: Any = QCollapsible(title, collapsedIcon="▶")
-    box.layout().setContentsMargins(0, 0, 0, 0)
-    box.layout().setSpacing(0)
-    box.setDuration(100)
-    box.addWidget(content)
-    return box
 
 
 def _renew_layers(address: str, is_replacing: bool, job: Job[tuple[str, ...]]) -> None:

@@ -39,7 +39,8 @@ _MAX_THREADS: Final = 4
 def sentence_of(err: BaseException) -> str:
     """Return an error as a sentence for the user; log what should not happen."""
     if isinstance(err, SOMAError):
-        return str(err)
+        text = str(err)
+        return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
     if isinstance(err, MemoryError):
         return "There is not enough memory; close other programs or images."
     _LOGGER.error("A job ended by an unexpected error", exc_info=err)
