@@ -15,6 +15,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,8 @@ class LevelsWindow:
     def settle(self) -> None:
         """Wait for overviews, notices and first plans."""
         self.spin(3.0)
+        self.gaps(120, lambda: not _is_overview_running())
+        self.spin(1.0)
 
     def spin(self, seconds: float) -> None:
         self.gaps(seconds)
@@ -171,6 +174,11 @@ class LevelsWindow:
             "median_ms": round(gaps[len(gaps) // 2], 1),
             "seconds": round(time.perf_counter() - start, 2),
         }
+
+
+def _is_overview_running() -> bool:
+    names = {thread.name for thread in threading.enumerate()}
+    return "napari-msimage overview" in names
 
 
 if __name__ == "__main__":

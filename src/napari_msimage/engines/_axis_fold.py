@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ._axis_ratio import Run
+    from ._scratch import Scratch
 
 #: Trailing pixels below which numpy's inner loop would be too short to be fast.
 _FEW: Final = 16
@@ -35,6 +36,7 @@ def whole_sums(
     axis: int,
     factor: int,
     dtype: np.dtype[Any],
+    scratch: Scratch,
     scale: float | None = None,
 ) -> npt.NDArray[Any]:
     """Sum runs of ``factor`` pixels along an axis.
@@ -49,6 +51,8 @@ def whole_sums(
         Pixels per run, >= 2.
     dtype : dtype
         Type of the sums; has to hold them.
+    scratch : Scratch
+        Memory for the sums, as its next step.
     scale : float, optional
         Weight of every pixel, instead of 1.
 
@@ -59,28 +63,29 @@ def whole_sums(
     """
     if axis == pixels.ndim - 1 and pixels.dtype in _WIDER and dtype.kind == "u":
         while factor % 2 == 0 and pixels.dtype in _WIDER:
-            pixels = _pair_sums(pixels, dtype)
+            pixels = _pair_sums(pixels, dtype, scratch)
             factor //= 2
         if factor == 1:
             return pixels.astype(dtype, copy=False)
-    sums = np.empty(_folded_shape(pixels, axis, pixels.shape[axis] // factor), dtype)
+    n_out = pixels.shape[axis] // factor
+    sums = scratch.step(_folded_shape(pixels, axis, n_out), dtype)
     for source, target in _lanes(axis, pixels, sums):
-        taps = [source[along(axis, slice(i, None, factor))] for i in range(factor)]
-        if scale is not None:
-            np.multiply(taps[0], scale, out=target, dtype=dtype)
-            for tap in taps[1:]:
-                target += tap * dtype.type(scale)
-            continue
-        if factor == 1:
-            np.copyto(target, source)
-            continue
-        np.add(taps[0], taps[1], out=target, dtype=dtype)
-        for tap in taps[2:]:
-            np.add(target, tap, out=target, dtype=dtype)
+        taps = _taps(source, axis, factor)
+        if scale is None:
+            np.add(next(taps), next(taps), out=target, dtype=dtype)
+            for tap in taps:
+                np.add(target, tap, out=target, dtype=dtype)
+        else:
+            np.multiply(next(taps), scale, out=target, dtype=dtype)
+            for tap in taps:
+                term = scratch.extra(target.shape, dtype)
+                target += np.multiply(tap, scale, out=term, dtype=dtype)
     return sums
 
 
-def _pair_sums(pixels: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def _pair_sums(
+    pixels: npt.NDArray[Any], dtype: np.dtype[Any], scratch: Scratch
+) -> npt.NDArray[Any]:
     """Sum neighbours along the last axis, both seen as one wider integer.
 
     Several times faster than strided slices. The sums get the type of the pixels if
@@ -93,11 +98,17 @@ def _pair_sums(pixels: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[An
     if not pairs.flags.aligned:
         pairs = np.ascontiguousarray(pixels).view(wider)
     bits = 8 * pixels.itemsize
-    sums: npt.NDArray[Any] = np.right_shift(pairs, wider.type(bits))
+    other = scratch.extra(pairs.shape, wider)
     if dtype == pixels.dtype:
-        np.add(sums, pairs, out=sums)
-        return sums.astype(dtype)  # drops the high half
-    sums += np.bitwise_and(pairs, wider.type((1 << bits) - 1))
+        np.right_shift(pairs, wider.type(bits), out=other)
+        np.add(other, pairs, out=other)
+        sums = scratch.step(pairs.shape, dtype)
+        np.copyto(sums, other, casting="unsafe")  # drops the high half
+        return sums
+    np.bitwise_and(pairs, wider.type((1 << bits) - 1), out=other)
+    sums = scratch.step(pairs.shape, wider)
+    np.right_shift(pairs, wider.type(bits), out=sums)
+    sums += other
     return sums
 
 
@@ -107,6 +118,7 @@ def weighted_sums(
     runs: Sequence[Run],
     q: int,
     dtype: np.dtype[Any],
+    scratch: Scratch,
     scale: float | None = None,
 ) -> npt.NDArray[Any]:
     """Sum pixels along an axis, weighted with the length that an output covers.
@@ -123,6 +135,8 @@ def weighted_sums(
         Weight of a whole pixel.
     dtype : dtype
         Type of the sums; has to hold them.
+    scratch : Scratch
+        Memory for the sums, as its next step.
     scale : float, optional
         Factor of all weights.
 
@@ -132,35 +146,36 @@ def weighted_sums(
         With one pixel per output along the axis.
     """
     n_out = sum(run.first_weights.size for run in runs)
-    sums = np.empty(_folded_shape(pixels, axis, n_out), dtype)
+    sums = scratch.step(_folded_shape(pixels, axis, n_out), dtype)
     for (source, target), run in _lane_runs(axis, pixels, sums, runs):
+        outputs = along(axis, run.outputs)
         is_view = isinstance(run.outputs, slice)
-        part = target[along(axis, run.outputs)] if is_view else None
-        part = _weighted_run(source, axis, run, q, dtype, scale, part)
+        part = target[outputs] if is_view else np.empty_like(target[outputs])
+        _sum_run(source, axis, run, q, scale, part, scratch)
         if not is_view:
-            target[along(axis, run.outputs)] = part
+            target[outputs] = part
     return sums
 
 
-def _weighted_run(
+def _sum_run(
     pixels: npt.NDArray[Any],
     axis: int,
     run: Run,
     q: int,
-    dtype: np.dtype[Any],
     scale: float | None,
-    out: npt.NDArray[Any] | None,
-) -> npt.NDArray[Any]:
-    """Sum the outputs of one run, into ``out`` if given."""
+    sums: npt.NDArray[Any],
+    scratch: Scratch,
+) -> None:
+    """Write the weighted sums of the outputs of one run."""
+    dtype = sums.dtype
     column = (-1,) + (1,) * (pixels.ndim - axis - 1)
     first, last = (
         _scaled(weights, dtype, scale).reshape(column)
         for weights in (run.first_weights, run.last_weights)
     )
-    tap = run.tap(pixels, axis, 0)
-    sums: npt.NDArray[Any] = np.multiply(tap, first, out=out, dtype=dtype)
     middle = _scaled(np.asarray(q), dtype, scale)
-    terms = np.empty_like(sums)
+    terms = scratch.extra(sums.shape, dtype)
+    np.multiply(run.tap(pixels, axis, 0), first, out=sums, dtype=dtype)
     if scale is None and run.count > 3:
         # Whole pixels are added before they are weighted: half the work.
         tap = run.tap(pixels, axis, 1)
@@ -175,7 +190,6 @@ def _weighted_run(
             sums += np.multiply(tap, middle, out=terms, dtype=dtype)
     tap = run.tap(pixels, axis, run.count - 1)
     sums += np.multiply(tap, last, out=terms, dtype=dtype)
-    return sums
 
 
 def _scaled(
@@ -188,25 +202,33 @@ def _scaled(
 
 
 def whole_extremes(
-    pixels: npt.NDArray[Any], axis: int, factor: int, extreme: np.ufunc
+    pixels: npt.NDArray[Any],
+    axis: int,
+    factor: int,
+    extreme: np.ufunc,
+    scratch: Scratch,
 ) -> npt.NDArray[Any]:
     """Fold runs of ``factor`` >= 2 pixels along an axis with a minimum or maximum."""
     n_out = pixels.shape[axis] // factor
-    folded = np.empty(_folded_shape(pixels, axis, n_out), pixels.dtype)
+    folded = scratch.step(_folded_shape(pixels, axis, n_out), pixels.dtype)
     for source, target in _lanes(axis, pixels, folded):
-        taps = [source[along(axis, slice(i, None, factor))] for i in range(factor)]
-        extreme(taps[0], taps[1], out=target)
-        for tap in taps[2:]:
+        taps = _taps(source, axis, factor)
+        extreme(next(taps), next(taps), out=target)
+        for tap in taps:
             extreme(target, tap, out=target)
     return folded
 
 
 def touched_extremes(
-    pixels: npt.NDArray[Any], axis: int, runs: Sequence[Run], extreme: np.ufunc
+    pixels: npt.NDArray[Any],
+    axis: int,
+    runs: Sequence[Run],
+    extreme: np.ufunc,
+    scratch: Scratch,
 ) -> npt.NDArray[Any]:
     """Fold the touched pixels of each output with a minimum or maximum."""
     n_out = sum(run.first_weights.size for run in runs)
-    folded = np.empty(_folded_shape(pixels, axis, n_out), pixels.dtype)
+    folded = scratch.step(_folded_shape(pixels, axis, n_out), pixels.dtype)
     for (source, target), run in _lane_runs(axis, pixels, folded, runs):
         is_view = isinstance(run.outputs, slice)
         part = target[along(axis, run.outputs)] if is_view else None
@@ -216,6 +238,14 @@ def touched_extremes(
         if not is_view:
             target[along(axis, run.outputs)] = part
     return folded
+
+
+def _taps(
+    pixels: npt.NDArray[Any], axis: int, factor: int
+) -> Iterator[npt.NDArray[Any]]:
+    """Yield the first pixels of all runs, the second ones, and so on."""
+    for i in range(factor):
+        yield pixels[along(axis, slice(i, None, factor))]
 
 
 def _folded_shape(pixels: npt.NDArray[Any], axis: int, n_out: int) -> tuple[int, ...]:

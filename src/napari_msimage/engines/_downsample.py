@@ -16,6 +16,7 @@ from ..errors import ArgumentError, ArgumentTypeError
 from ._exact_mean import ExactMean
 from ._float_mean import FloatMean
 from ._nested_levels import NestedLevels
+from ._scratch import Scratch
 from ._window_extremes import WindowExtremes
 from ._window_vote import WindowVote
 from ._windows import Window, origin_of, window_shape, window_slices
@@ -49,6 +50,7 @@ class _Reducer(Protocol):
         box: Window,
         runs: Sequence[Sequence[Run]],
         outs: Sequence[npt.NDArray[Any]],
+        scratch: Scratch,
     ) -> None: ...
 
     def working_bytes(self, box: Window) -> int: ...
@@ -162,6 +164,7 @@ class Downsampler:
         ]
         # Most pieces share the runs of most axes.
         runs_along = functools.cache(self._runs_along)
+        scratch = Scratch()
         for piece in self._levels.pieces(box, self._max_pixels):
             source = self.source_box(piece)
             inner = [
@@ -176,7 +179,7 @@ class Downsampler:
                 for level, out in enumerate(outs)
             ]
             self._reducer.reduce(
-                pixels[window_slices(source, origin)], piece, runs, parts
+                pixels[window_slices(source, origin)], piece, runs, parts, scratch
             )
         return outs
 
@@ -243,6 +246,7 @@ class _Stride:
         box: Window,
         runs: Sequence[Sequence[Run]],
         outs: Sequence[npt.NDArray[Any]],
+        scratch: Scratch,
     ) -> None:
         """Write the sampled pixels of every level."""
         for level, out in enumerate(outs):

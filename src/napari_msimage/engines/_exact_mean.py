@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ._axis_ratio import Run
     from ._nested_levels import NestedLevels
+    from ._scratch import Scratch
 
 _UNSIGNED: Final = tuple(np.dtype(f"u{size}") for size in (1, 2, 4, 8))
 
@@ -69,6 +70,7 @@ class ExactMean:
         box: Window,
         runs: Sequence[Sequence[Run]],
         outs: Sequence[npt.NDArray[Any]],
+        scratch: Scratch,
     ) -> None:
         """Write the means of every level.
 
@@ -82,14 +84,29 @@ class ExactMean:
             The outputs of the finest level.
         outs : sequence of ndarray
             One per level, finest first.
+        scratch : Scratch
+            Memory to compute in.
         """
         values = pixels.view(self._unsigned)
         if self._sign:
-            values = values ^ self._unsigned.type(self._sign)
-        if self._n_limbs == 1:
-            for level, sums in enumerate(self._level_sums(values, runs)):
-                self._store(_divide(sums, self._areas[level]), outs[level])
+            sign = self._unsigned.type(self._sign)
+            shifted = scratch.step(values.shape, self._unsigned)
+            values = np.bitwise_xor(values, sign, out=shifted)
+        if self._n_limbs > 1:
+            self._reduce_limbs(values, runs, outs, scratch)
             return
+        for level, sums in enumerate(self._level_sums(values, runs, scratch)):
+            self._store(_divide(sums, self._areas[level], scratch), outs[level])
+
+    def _reduce_limbs(
+        self,
+        values: npt.NDArray[Any],
+        runs: Sequence[Sequence[Run]],
+        outs: Sequence[npt.NDArray[Any]],
+        scratch: Scratch,
+    ) -> None:
+        if self._sign:
+            values = values.copy()  # out of the scratch memory
         quotients = [np.zeros(out.shape, np.uint64) for out in outs]
         rests = [np.zeros(out.shape, np.uint64) for out in outs]
         mask = self._unsigned.type((1 << self._limb_bits) - 1)
@@ -98,7 +115,7 @@ class ExactMean:
             digits = values >> self._unsigned.type(limb * self._limb_bits)
             digits &= mask
             digits = digits.astype(_holding(int(mask)))
-            for level, sums in enumerate(self._level_sums(digits, runs)):
+            for level, sums in enumerate(self._level_sums(digits, runs, scratch)):
                 area = np.uint64(self._areas[level])
                 rest, quotient = rests[level], quotients[level]
                 rest <<= bits
@@ -119,7 +136,10 @@ class ExactMean:
             target ^= self._unsigned.type(self._sign)
 
     def _level_sums(
-        self, values: npt.NDArray[Any], runs: Sequence[Sequence[Run]]
+        self,
+        values: npt.NDArray[Any],
+        runs: Sequence[Sequence[Run]],
+        scratch: Scratch,
     ) -> Iterator[npt.NDArray[Any]]:
         """Yield the weighted sums of every level, in the smallest type that fits."""
         weight = 1
@@ -130,15 +150,18 @@ class ExactMean:
             weight *= ratio.p
             dtype = self._sum_dtype(weight)
             if ratio.q == 1:
-                values = whole_sums(values, axis, ratio.p, dtype)
+                values = whole_sums(values, axis, ratio.p, dtype, scratch)
             else:
-                values = weighted_sums(values, axis, runs[axis], ratio.q, dtype)
+                values = weighted_sums(
+                    values, axis, runs[axis], ratio.q, dtype, scratch
+                )
         yield values
         for factors in self._levels.steps:
             for axis, factor in enumerate(factors):
                 if factor > 1:
                     weight *= factor
-                    values = whole_sums(values, axis, factor, self._sum_dtype(weight))
+                    dtype = self._sum_dtype(weight)
+                    values = whole_sums(values, axis, factor, dtype, scratch)
             yield values
 
     def _axis_order(self) -> list[int]:
@@ -180,11 +203,12 @@ class ExactMean:
         return max(most, held + 3 * size)
 
 
-def _divide(sums: npt.NDArray[Any], area: int) -> npt.NDArray[Any]:
+def _divide(sums: npt.NDArray[Any], area: int, scratch: Scratch) -> npt.NDArray[Any]:
     """Return ``floor(sums / area + 1 / 2)``."""
     if area == 1:
         return sums
-    means: npt.NDArray[Any] = sums + sums.dtype.type(area // 2)
+    means = scratch.extra(sums.shape, sums.dtype)
+    np.add(sums, sums.dtype.type(area // 2), out=means)
     if area & (area - 1) == 0:
         means >>= sums.dtype.type(area.bit_length() - 1)
     else:

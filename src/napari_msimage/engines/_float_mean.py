@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._axis_fold import weighted_sums, whole_sums
+from ._scratch import Scratch
 from ._windows import Window, window_shape
 
 if TYPE_CHECKING:
@@ -53,20 +54,22 @@ class FloatMean:
         box: Window,
         runs: Sequence[Sequence[Run]],
         outs: Sequence[npt.NDArray[Any]],
+        scratch: Scratch,
     ) -> None:
         """Write the means of every level; parameters as in `ExactMean.reduce`."""
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            self._ignore_nan(pixels, runs, outs)
+            self._ignore_nan(pixels, runs, outs, scratch)
             if self._is_double and any(np.isinf(out).any() for out in outs):
-                self._clamp(pixels, runs, outs)
+                self._clamp(pixels, runs, outs, scratch)
 
     def _ignore_nan(
         self,
         pixels: npt.NDArray[Any],
         runs: Sequence[Sequence[Run]],
         outs: Sequence[npt.NDArray[Any]],
+        scratch: Scratch,
     ) -> None:
-        for level, sums in enumerate(self._level_sums(pixels, runs)):
+        for level, sums in enumerate(self._level_sums(pixels, runs, scratch)):
             if self._is_double:
                 np.copyto(outs[level], sums)
             else:
@@ -76,8 +79,8 @@ class FloatMean:
             return
         is_nan = np.isnan(pixels)
         known = np.where(is_nan, pixels.dtype.type(0), pixels)
-        sums_of_known = self._level_sums(known, runs)
-        weights_of_known = self._level_sums(~is_nan, runs)
+        sums_of_known = self._level_sums(known, runs, scratch)
+        weights_of_known = self._level_sums(~is_nan, runs, Scratch())
         for out in outs:
             mean = next(sums_of_known) / next(weights_of_known)
             # Only there: other means shall not depend on what is in their block.
@@ -89,16 +92,20 @@ class FloatMean:
         pixels: npt.NDArray[Any],
         runs: Sequence[Sequence[Run]],
         outs: Sequence[npt.NDArray[Any]],
+        scratch: Scratch,
     ) -> None:
         """Undo overflows by rounding, when the largest numbers are averaged."""
         halves = [np.empty_like(out) for out in outs]
-        self._ignore_nan(pixels * 0.5, runs, halves)
+        self._ignore_nan(pixels * 0.5, runs, halves, scratch)
         for out, half in zip(outs, halves, strict=True):
             largest = np.copysign(np.finfo(np.float64).max, half)
             np.copyto(out, largest, where=np.isinf(out) & np.isfinite(half))
 
     def _level_sums(
-        self, values: npt.NDArray[Any], runs: Sequence[Sequence[Run]]
+        self,
+        values: npt.NDArray[Any],
+        runs: Sequence[Sequence[Run]],
+        scratch: Scratch,
     ) -> Iterator[npt.NDArray[Any]]:
         """Yield the weighted sums of every level, as float64."""
         dtype = np.dtype(np.float64)
@@ -107,29 +114,32 @@ class FloatMean:
                 continue
             scale = 1 / ratio.p if self._is_double else None
             if ratio.q == 1:
-                values = whole_sums(values, axis, ratio.p, dtype, scale)
+                values = whole_sums(values, axis, ratio.p, dtype, scratch, scale)
             else:
-                values = weighted_sums(values, axis, runs[axis], ratio.q, dtype, scale)
+                values = weighted_sums(
+                    values, axis, runs[axis], ratio.q, dtype, scratch, scale
+                )
         yield values
         for factors in self._levels.steps:
             for axis, factor in enumerate(factors):
                 if factor > 1:
                     scale = 1 / factor if self._is_double else None
-                    values = whole_sums(values, axis, factor, dtype, scale)
+                    values = whole_sums(values, axis, factor, dtype, scratch, scale)
             yield values
 
     def working_bytes(self, box: Window) -> int:
         """Return the most memory that `reduce` needs at once, without its outputs."""
         shape = list(self._levels.source_shape(box))
         size = math.prod(shape) * (8 if self._is_double else 4)
-        # The pixels without NaN, and which they are, or pixels half as large.
-        held = size + math.prod(shape) + size * self._is_double
-        held += 2 * 8 * math.prod(window_shape(box))
-        most = held
+        # The pixels without NaN, which they are and are not; pixels half as large.
+        held = size + 2 * math.prod(shape) + size * self._is_double
+        steps, gathered = [math.prod(window_shape(box)) * 8], 0
         for axis, ratio in enumerate(self._levels.root):
             if ratio.p > 1:
                 shape[axis] = window_shape(box)[axis]
-                made = math.prod(shape) * 8
-                most = max(most, held + 2 * size + 3 * made)
-                size = made
-        return most
+                steps.append(math.prod(shape) * 8)
+                if ratio.q > 1:
+                    gathered = max(gathered, size + steps[-1])
+                size = steps[-1]
+        # Two chains of sums, of pixels and of weights: two steps and an extra each.
+        return held + gathered + 2 * (sum(sorted(steps)[-2:]) + max(steps))

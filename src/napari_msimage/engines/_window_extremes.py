@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ._axis_ratio import Run
     from ._nested_levels import NestedLevels
+    from ._scratch import Scratch
 
 
 class WindowExtremes:
@@ -48,18 +49,23 @@ class WindowExtremes:
         box: Window,
         runs: Sequence[Sequence[Run]],
         outs: Sequence[npt.NDArray[Any]],
+        scratch: Scratch,
     ) -> None:
         """Write the extremes of every level; parameters as in `ExactMean.reduce`."""
         for axis, ratio in enumerate(self._levels.root):
             if ratio.p > 1 and ratio.q == 1:
-                pixels = whole_extremes(pixels, axis, ratio.p, self._extreme)
+                pixels = whole_extremes(pixels, axis, ratio.p, self._extreme, scratch)
             elif ratio.p > 1:
-                pixels = touched_extremes(pixels, axis, runs[axis], self._extreme)
+                pixels = touched_extremes(
+                    pixels, axis, runs[axis], self._extreme, scratch
+                )
         self._store(pixels, outs[0])
         for factors, out in zip(self._levels.steps, outs[1:], strict=True):
             for axis, factor in enumerate(factors):
                 if factor > 1:
-                    pixels = whole_extremes(pixels, axis, factor, self._extreme)
+                    pixels = whole_extremes(
+                        pixels, axis, factor, self._extreme, scratch
+                    )
             self._store(pixels, out)
 
     def _store(self, extremes: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ._axis_ratio import AxisRatio, Integers, Run
     from ._nested_levels import NestedLevels
+    from ._scratch import Scratch
 
 #: Temporary memory that windows are gathered in; a single window may need more.
 _VOTE_BYTES: Final = 4 << 20
@@ -66,11 +67,12 @@ class WindowVote:
         box: Window,
         runs: Sequence[Sequence[Run]],
         outs: Sequence[npt.NDArray[Any]],
+        scratch: Scratch,
     ) -> None:
         """Write the elected values of every level; parameters as `ExactMean.reduce`."""
-        self._lows.reduce(pixels, box, runs, outs)
+        self._lows.reduce(pixels, box, runs, outs, scratch)
         highs = [np.empty(out.shape, self._dtype) for out in outs]
-        self._highs.reduce(pixels, box, runs, highs)
+        self._highs.reduce(pixels, box, runs, highs, scratch)
         for level, (out, high) in enumerate(zip(outs, highs, strict=True)):
             # Where all pixels are equal (labels!), all is said.
             is_open = out < high
@@ -279,7 +281,8 @@ def _plane_median(
         middle: npt.NDArray[Any] = planes[(len(planes) - 1) // 2]
         return middle
     half = (weights.sum(axis=0) + 1) // 2
-    median, reached = planes[0].copy(), weights[0].copy()
+    median: npt.NDArray[Any] = planes[0].copy()
+    reached = weights[0].copy()
     for plane, weight in zip(planes[1:], weights[1:], strict=True):
         np.copyto(median, plane, where=reached < half)
         reached += weight

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -120,7 +121,11 @@ def preview_levels(image: OpenImage, wish: LevelWish) -> Preview:
         axis_names = tuple(found.coordinate_space.axis_names)
         plan, error = None, None
         try:
-            plan = plan_levels(found, **wish.arguments(axis_names))
+            arguments = wish.arguments(axis_names)
+            plan = plan_levels(found, **arguments)
+            n_threads = max(1, (os.cpu_count() or 1) - 1)
+            if plan.n_threads > n_threads:  # the window needs a processor, too
+                plan = plan_levels(found, **arguments, n_threads=n_threads)
         except SOMAError as err:
             error = err
         return Preview(

@@ -23,7 +23,7 @@ from napari_msimage.errors import ArgumentError, ArgumentTypeError
 
 INTEGERS = [f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)]
 FLOATS = ["float32", "float64"]
-MAX_PIXELS = 700
+MAX_PIXELS = 1500
 
 
 # the definition, slowly
@@ -221,7 +221,7 @@ def cut(pixels, box):
 
 seeds = st.integers(0, 2**32 - 1)
 thorough = settings(
-    max_examples=60,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -414,14 +414,41 @@ def test_opposite_infinities_have_no_mean():
     np.testing.assert_array_equal(coarse, np.float32([np.nan]))
 
 
-def test_zeros_of_both_signs_are_one_value():
-    pixels = np.array([-0.0, 0.0, 0.0, 5.0, 5.0, -1.0, -1.0, -1.0, 5.0])
-    downsampler = Downsampler("mode", pixels.dtype, (9,), [(1,)])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_zeros_of_both_signs_are_one_value(dtype):
+    # Windows of 4.5 pixels: zero weighs 2, five 1.5.
+    pixels = np.array([-0.0, 0.0, 7, 5, 5, 1, 1, 1, 1], dtype)
+    downsampler = Downsampler("mode", pixels.dtype, (9,), [(2,)])
 
-    (mode,) = downsampler.downsample(pixels, ((0, 1),))
+    (mode,) = downsampler.downsample(pixels, ((0, 2),))
 
-    assert mode.tolist() == [-1.0]
-    assert not np.signbit(downsampler.downsample(np.full(9, -0.0), ((0, 1),))[0][0])
+    assert mode.tolist() == [0, 1]
+    assert not np.signbit(mode[0])
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_rounding_does_not_overflow_sums(dtype):
+    # 257 * 255 just fits 16 bits, 65537 * 65535 just fits 32.
+    largest = np.iinfo(dtype).max
+    for n in (257, 65537):
+        downsampler = Downsampler("mean", np.dtype(dtype), (n,), [(1,)])
+        (made,) = downsampler.downsample(np.full(n, largest, dtype), ((0, 1),))
+        assert made.tolist() == [largest]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n", [49 * 8, 401])
+def test_nan_changes_no_other_area(dtype, n):
+    pixels = np.random.default_rng(5).normal(0, 1, n).astype(dtype)
+    downsampler = Downsampler("mean", pixels.dtype, (n,), [(8,), (4,)])
+    without_nan = downsampler.downsample(pixels, ((0, 8),))
+    pixels[-2] = np.nan
+
+    with_nan = downsampler.downsample(pixels, ((0, 8),))
+
+    for a, b in zip(with_nan, without_nan, strict=True):
+        assert a[:-1].tobytes() == b[:-1].tobytes()
+        assert not np.isnan(a).any()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -433,10 +460,14 @@ def test_zeros_of_both_signs_are_one_value():
         pytest.param((1399, 1001), [(700, 500), (350, 250)], id="near 2"),
         pytest.param((3, 700, 730), [(3, 100, 100), (3, 50, 20)], id="7 and 7.3"),
         pytest.param((700, 730, 3), [(610, 600, 3)], id="colours last"),
+        pytest.param((2048, 1024), [(1024, 512), (32, 16)], id="coarse"),
+        pytest.param((70, 80, 90), [(37, 71, 41)], id="volume"),
     ],
 )
 def test_working_bytes_are_honest(method, dtype, source, levels):
     pixels = random_pixels(source, dtype, 7)
+    if pixels.dtype.kind == "f":
+        pixels[..., ::7] = np.nan
     downsampler = Downsampler(method, pixels.dtype, source, levels)
     box = whole(levels[0])
     tracemalloc.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from magicgui.widgets import (
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from .._level_wish import Preview
 
 _DELAY_MS: Final = 150
+_MIN_WIDTH: Final = 350
 _PARTS: Final = 1000
+_PROGRESS_S: Final = 0.25
 _MAX_SIDE: Final = 2**31 - 1
 _MAX_STEP: Final = 1e6
 _MAX_LEVELS: Final = 64
@@ -75,11 +78,14 @@ class CreateLevels(Container[Widget]):
         self._preview: Preview | None = None
         self._steps: dict[str, float] = {}
         self._keeps_message = False
+        self._next_progress = 0.0
         self._life = _Life(Questions(self._on_answer, _DELAY_MS))
         self._make_widgets()
         self._lay_out()
         self._connect()
-        self._update_choices()
+        with self.image.changed.blocked():
+            self.image.value = self._selected_image() or self.image.value
+        self._show_image()
         self._show_mode()
         threading.Thread(target=_warm_up, name="napari-msimage imports").start()
         self._plan_again()
@@ -221,6 +227,7 @@ class CreateLevels(Container[Widget]):
         layout.insertWidget(0, area, 1000)  # as high as its content, if there is room
         layout.insertWidget(1, self._message.native)
         layout.addStretch(1)
+        self.native.setMinimumWidth(_MIN_WIDTH)
         self.bar.native.setTextVisible(False)
         self.bar.visible = False
         self._show_steps(("x", "y"))
@@ -272,6 +279,7 @@ class CreateLevels(Container[Widget]):
         before = self.image.value
         images = images_in(self._viewer.layers)
         with self.image.changed.blocked():
+            self.image.native.clear()  # else magicgui puts new choices last
             self.image.reset_choices()
             after = _kept(before, images)
             if after is None or (after == _OTHER and not self.address.value.strip()):
@@ -506,12 +514,9 @@ class CreateLevels(Container[Widget]):
     def _on_job(self, job: Job[tuple[str, ...]]) -> None:
         if self._life.is_over:
             return
-        outcome, progress = job.outcome, job.progress
+        outcome = job.outcome
         if outcome is None:
-            if progress is not None and not job.is_cancelled:
-                self.bar.value = round(_PARTS * progress.fraction)
-                if progress.total:
-                    self._say(job.pace.in_words(progress))
+            self._show_progress(job)
             return
         name = self._running_image.name
         if outcome.kind == "done":
@@ -521,6 +526,19 @@ class CreateLevels(Container[Widget]):
             self._end(f"Cancelled; {name!r} is as it was.")
         else:
             self._end(outcome.message, is_error=True)
+
+    def _show_progress(self, job: Job[tuple[str, ...]]) -> None:
+        """Show how far a job is, not too often: each time the whole window is drawn."""
+        progress, now = job.progress, time.monotonic()
+        if progress is None or job.is_cancelled or now < self._next_progress:
+            return
+        self._next_progress = now + _PROGRESS_S
+        # Qt would draw a bar at once, and the sentence later
+        self.bar.native.setUpdatesEnabled(False)
+        self.bar.value = round(_PARTS * progress.fraction)
+        if progress.total:
+            self._say(job.pace.in_words(progress))
+        self.bar.native.setUpdatesEnabled(True)
 
     def _end(self, message: str, *, is_error: bool = False) -> None:
         self._life.job = None

@@ -225,6 +225,19 @@ class Job(Generic[T]):
             _running.remove(self)
         for listener in list(self._listeners):
             listener(self)
+        if self.outcome is not None:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Hold nothing that an image or widget hangs on any more."""
+        self._listeners.clear()
+        self._make_engine = _over
+        self._thread = None
+
+
+def _over() -> Generator[Progress, None, Any]:
+    msg = "The job is over"
+    raise RuntimeError(msg)
 
 
 _running: list[Job[Any]] = []
