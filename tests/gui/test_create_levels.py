@@ -60,6 +60,10 @@ def add_form(viewer, qtbot):
     for job in running_jobs():
         job.cancel()
     qtbot.waitUntil(lambda: not running_jobs())
+    for form in made:
+        form._life.end()
+    names = {"napari-msimage question", "napari-msimage levels of layers"}
+    qtbot.waitUntil(lambda: not names & {t.name for t in threading.enumerate()})
     settle()
 
 

@@ -277,6 +277,8 @@ class _BandSink(_Sink):
             )
         )
         self._bands: dict[tuple[int, ...], _Band] = {}
+        #: Written bands, to be filled again: fresh memory costs page faults.
+        self._spare: list[_Band] = []
         self._streams: dict[int, TileStream] = {}
         self._n_written: dict[int, int] = {}
 
@@ -289,13 +291,20 @@ class _BandSink(_Sink):
         for index in product(*leading):
             band = self._bands.get(index)
             if band is None:
-                band = self._bands[index] = _Band(
-                    self._tiles[self._axis + 1 :], self._extents, self._dtype
-                )
+                band = self._bands[index] = self._empty_band()
             for rest in product(*touched[self._axis + 1 :]):
                 band.put((*index, *rest), window, pixels)
             if band.is_full:
                 self._write(index, self._bands.pop(index))
+                self._spare.append(band)
+
+    def _empty_band(self) -> _Band:
+        if not self._spare:
+            tiles = self._tiles[self._axis + 1 :]
+            return _Band(tiles, self._extents, self._dtype)
+        band = self._spare.pop()
+        band.clear()
+        return band
 
     def _write(self, index: tuple[int, ...], band: _Band) -> None:
         split = index[self._split_axis] if self._split_axis is not None else 0
@@ -352,6 +361,10 @@ class _Band:
         self._first = tuple(first for first, _ in tiles)
         counts = [last - first for first, last in tiles]
         self.tiles = np.empty((*counts, *extents), dtype)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin again, with nothing in it."""
         self._cells_left = self.tiles.size
 
     @property

@@ -118,8 +118,8 @@ class LevelPlan:
             "  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows
         ]
         lines.append(
-            f"In all at most {bytes_in_words(self.nbytes)} on disk; with "
-            f"{self.n_threads} threads about {bytes_in_words(self.peak_bytes)} of memory."
+            f"In all at most {bytes_in_words(self.nbytes)} on disk; about "
+            f"{bytes_in_words(self.peak_bytes)} of memory, {self.n_threads} threads."
         )
         return "\n".join(lines)
 

@@ -61,7 +61,7 @@ def fitting_extent(size: int) -> int:
     """Return the extent that leaves the smallest rest of a size; nearest 512 if equal.
 
     >>> fitting_extent(8192), fitting_extent(8208), fitting_extent(8191)
-    (512, 513, 630)
+    (512, 513, 546)
     """
     if size <= _LARGEST:
         return size

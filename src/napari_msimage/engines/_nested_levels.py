@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ArgumentError
 from ._axis_ratio import AxisRatio
@@ -13,7 +13,7 @@ from ._windows import Window, window_shape
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_MAX_AXES = 5
+_MAX_AXES: Final = 5
 
 
 class NestedLevels:

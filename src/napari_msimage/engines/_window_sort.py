@@ -96,10 +96,7 @@ def _key_dtype(dtype: np.dtype[Any], weight_bits: int) -> np.dtype[Any]:
 
 
 def _ordered_bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return unsigned integers in the order of the values, except for NaN."""
-    if values.dtype.kind == "f":
-        # One zero: they are equal, so their bits shall be.
-        values = values + values.dtype.type(0)
+    """Return unsigned integers in the order of the values; -0.0 first, NaN anywhere."""
     bits: npt.NDArray[Any] = values.view(f"u{values.dtype.itemsize}")
     sign = bits.dtype.type(1 << (8 * bits.itemsize - 1))
     if values.dtype.kind == "f":

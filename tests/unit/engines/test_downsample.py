@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import get_args
 
@@ -523,6 +524,20 @@ def test_painted_point_stays_in_place(point):
         np.testing.assert_allclose(
             level.sum() * math.prod(source) / math.prod(shape), 1, rtol=1e-9
         )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_threads_share_a_downsampler(method):
+    pixels = random_pixels((130, 97), "uint16", 3)
+    downsampler = Downsampler(method, pixels.dtype, (130, 97), [(64, 48), (32, 24)])
+    boxes = [random_box((64, 48), (32, 24), seed) for seed in range(20)]
+
+    def make(box):
+        made = downsampler.downsample(cut(pixels, downsampler.source_box(box)), box)
+        return [level.tobytes() for level in made]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(make, boxes)) == list(map(make, boxes))
 
 
 def test_methods_are_those_of_the_type():

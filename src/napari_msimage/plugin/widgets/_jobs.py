@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import atexit
 import collections
+import contextlib
 import dataclasses
 import functools
 import logging
+import os
+import sys
 import threading
 import time
 import weakref
@@ -28,6 +31,8 @@ _LOGGER = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _TICK_MS: Final = 100
+#: Of the threads that work; 0 is a program's, 19 the least.
+_NICENESS: Final = 10
 #: The speed is that of the last seconds.
 _SPEED_S: Final = 3.0
 #: A program that ends waits this long for its jobs to clean up.
@@ -196,6 +201,7 @@ class Job(Generic[T]):
     def _work(self) -> None:
         """Run the engine, in the job's thread."""
         outcome: Outcome[T]
+        _let_the_window_go_first()
         try:
             outcome = self._drain()
         except Exception as err:  # noqa: BLE001 the user gets a sentence, the log the rest
@@ -233,6 +239,13 @@ class Job(Generic[T]):
         self._listeners.clear()
         self._make_engine = _over
         self._thread = None
+
+
+def _let_the_window_go_first() -> None:
+    """Lower the priority of this thread, and of those it starts, where that works."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _over() -> Generator[Progress, None, Any]:
