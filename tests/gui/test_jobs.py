@@ -119,6 +119,18 @@ def test_who_has_unsubscribed_hears_nothing(start, qtbot):
     assert not seen
 
 
+def test_the_collector_leaves_old_objects_alone_meanwhile(start, qtbot):
+    assert gc.get_freeze_count() == 0
+    job = start(Engine(1000, pause=0.02))
+    other = start(Engine(), subject="another image")
+    assert gc.get_freeze_count() > 0
+    qtbot.waitUntil(lambda: other.outcome is not None)
+    assert gc.get_freeze_count() > 0
+    job.cancel()
+    qtbot.waitUntil(lambda: job.outcome is not None)
+    assert gc.get_freeze_count() == 0
+
+
 # Questions
 
 

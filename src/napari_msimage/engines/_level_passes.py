@@ -31,6 +31,9 @@ MEMORY_BYTES: Final = 24 * 2**20
 _MAX_FRAGMENTS: Final = 48
 _BAND_BYTES: Final = 4 * 2**20
 _BLOCK_BYTES: Final = 4 * 2**20
+#: Tiles of the source that a block touches take no more than this, if possible; with
+#: deep tiles that is much more than the block.
+_READ_BYTES: Final = 32 * 2**20
 #: Edges are written in pieces of this size, larger ones where they would be many.
 _EDGE_BYTES: Final = 8 * 2**20
 _EDGE_PIECES: Final = 8
@@ -327,28 +330,77 @@ class _PassBuilder:
     # Blocks
 
     def _step(self, job: Shape, axis: int) -> Shape:
-        """Return the root pixels of a block."""
+        """Return the root pixels of a block: whole tiles of the source if possible."""
         coarse = self.coarsest
         tiles = self.streamed_extents[0] if self.n_streamed else coarse
-        leading = [
+        step = [
             n
             if d == self.request.channel_axis and self.joins_channels
             else min(n, tiles[d])
             for d, n in enumerate(job[:axis])
         ]
-        step = [*leading, min(job[axis], coarse[axis]), *job[axis + 1 :]]
-        for d in range(axis + 1, len(step)):
-            while self._source_bytes(step) > _BLOCK_BYTES and step[d] > coarse[d]:
-                step[d] = -(-step[d] // 2 // coarse[d]) * coarse[d]
-        rows = max(1, _BLOCK_BYTES // self._source_bytes(step))
-        step[axis] = min(step[axis] * rows, job[axis])
+        step += [min(job[d], self._tile_step(d)) for d in range(axis, len(job))]
+        while self._decoded_bytes(step) > _READ_BYTES:
+            axes = [d for d in range(axis, len(job)) if step[d] > coarse[d]]
+            if not axes:
+                break
+            d = max(axes, key=lambda d: step[d] // coarse[d])
+            step[d] = -(-step[d] // 2 // coarse[d]) * coarse[d]
+        if not self._is_whole(axis):
+            # Blocks share tiles: rows that are read ahead are kept for the next one.
+            wide = [*step[:axis], coarse[axis], *job[axis + 1 :]]
+            if self._decoded_bytes(wide) <= _READ_BYTES:
+                rows = max(1, _BLOCK_BYTES // self._source_bytes(wide))
+                wide[axis] = min(coarse[axis] * rows, job[axis])
+                return tuple(wide)
+        return self._grown(step, job, axis)
+
+    def _grown(self, step: list[int], job: Shape, axis: int) -> Shape:
+        """Return a step made longer, along the last axes first, while it is small."""
+        for d in range(len(step) - 1, axis - 1, -1):
+            count = min(
+                _BLOCK_BYTES // self._source_bytes(step),
+                _READ_BYTES // self._decoded_bytes(step),
+            )
+            step[d] = min(step[d] * max(1, count), job[d])
+            if step[d] < job[d]:
+                break
         return tuple(step)
 
+    def _is_whole(self, axis: int) -> bool:
+        """Whether a root pixel is a whole number of source pixels."""
+        return self.request.source_shape[axis] % self.root[axis] == 0
+
+    def _tile_step(self, axis: int) -> int:
+        """Return the root pixels of about one tile of the source, or more."""
+        n, m = self.request.source_shape[axis], self.root[axis]
+        extent, coarse = self.request.source_extents[axis], self.coarsest[axis]
+        if not self._is_whole(axis):
+            return coarse * max(1, round(extent * m / n / coarse))
+        in_root = extent // math.gcd(extent, n // m)
+        aligned = math.lcm(in_root, coarse)
+        most = 4 * max(in_root, coarse)
+        return aligned if aligned <= most else coarse * -(-in_root // coarse)
+
     def _source_bytes(self, step: Sequence[int]) -> int:
+        return math.prod(self._source_lengths(step)) * self.request.dtype.itemsize
+
+    def _source_lengths(self, step: Sequence[int]) -> list[int]:
         ratios = zip(step, self.request.source_shape, self.root, strict=True)
-        return math.prod(-(-k * n // m) for k, n, m in ratios) * (
-            self.request.dtype.itemsize
-        )
+        return [-(-k * n // m) for k, n, m in ratios]
+
+    def _decoded_bytes(self, step: Sequence[int]) -> int:
+        """Return the bytes of all tiles of the source that a block touches."""
+        cells = 1
+        for axis, length in enumerate(self._source_lengths(step)):
+            extent, n = (
+                self.request.source_extents[axis],
+                self.request.source_shape[axis],
+            )
+            shared = not self._is_whole(axis) or length % extent != 0
+            n_tiles = min(-(-length // extent) + shared, -(-n // extent))
+            cells *= n_tiles * extent
+        return cells * self.request.dtype.itemsize
 
     def _job_bytes(self, job: Window, step: Shape, axis: int) -> int:
         request = self.request
@@ -365,7 +417,12 @@ class _PassBuilder:
             lengths = [n // f for n, f in zip(window_shape(job), factors, strict=True)]
             band = [*extents[: axis + 1], *lengths[axis + 1 :]]
             bands += self._nbytes(band) * (rows + 2) * self._n_streams
-        return 3 * self._source_bytes(step) + downsampler.working_bytes(box) + bands
+        return (
+            self._decoded_bytes(step)
+            + 2 * self._source_bytes(step)
+            + downsampler.working_bytes(box)
+            + bands
+        )
 
     def _nbytes(self, shape: Sequence[int]) -> int:
         return math.prod(shape) * self.request.dtype.itemsize

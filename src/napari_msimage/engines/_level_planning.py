@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..errors import ArgumentError, ArgumentTypeError, LevelKeyError
-from ..storage import CHANNEL_AXIS, LevelArray, MultiscaleImage, describe_layout
+from ..storage import CHANNEL_AXIS, DenseNDArray, MultiscaleImage, describe_layout
 from ._downsample import METHODS
 from ._level_names import check_new_key, new_keys
 from ._level_passes import MEMORY_BYTES, PassRequest, plan_passes
@@ -232,9 +232,8 @@ def _facts_of(image: MultiscaleImage) -> _Facts:
 
 def _source_extents(image: MultiscaleImage) -> Shape:
     """Return the tile extents of the finest level; its schema is read, no pixels."""
-    level = LevelArray(image.level_uri(0), context=image.context)
-    with level:
-        return tuple(max(sizes) for sizes in level.chunks)
+    with DenseNDArray.open(image.level_uri(0), context=image.context) as level:
+        return level.schema.tile_extents
 
 
 # Shapes -------------------------------------------------------------------------

@@ -9,12 +9,10 @@ if TYPE_CHECKING:
 
     from ._level_shapes import Shape
 
-_SMALLEST: Final = 256
 _BEST: Final = 512
-_LARGEST: Final = 640
 #: A tile of a deep source is decoded whole, so that new tiles are deep as well.
-_MAX_DEPTH: Final = 16
-_DEEP_EDGE: Final = 256
+_BEST_DEPTH: Final = 16
+_BEST_DEEP_EDGE: Final = 256
 #: More channels than this are stored several to a tile if the source does so too:
 #: channels that are read together are written to one fragment each.
 _MAX_STREAMS: Final = 40
@@ -49,20 +47,26 @@ def choose_extents(
             extents[axis] = fitting_extent(shape[axis])
     for axis in spatial[:-2]:
         if source_extents[axis] > extents[axis] == 1:
-            extents[axis] = min(shape[axis], source_extents[axis], _MAX_DEPTH)
+            depth = min(source_extents[axis], _BEST_DEPTH)
+            extents[axis] = fitting_extent(shape[axis], depth)
             for plane_axis in spatial[-2:]:
-                extents[plane_axis] = min(shape[plane_axis], _DEEP_EDGE)
+                extents[plane_axis] = fitting_extent(shape[plane_axis], _BEST_DEEP_EDGE)
     if channel_axis is not None and source_extents[channel_axis] > 1:
         extents[channel_axis] = -(-shape[channel_axis] // _MAX_STREAMS)
     return tuple(extents)
 
 
-def fitting_extent(size: int) -> int:
-    """Return the extent that leaves the smallest rest of a size; nearest 512 if equal.
+def fitting_extent(size: int, best: int = _BEST) -> int:
+    """Return the extent that leaves the smallest rest of a size.
+
+    It is between half and 1.25 times the best one, and nearest to that among equals.
 
     >>> fitting_extent(8192), fitting_extent(8208), fitting_extent(8191)
     (512, 513, 546)
     """
-    if size <= _LARGEST:
+    largest = best + best // 4
+    if size <= largest:
         return size
-    return min(range(_SMALLEST, _LARGEST + 1), key=lambda e: (size % e, abs(e - _BEST)))
+    return min(
+        range(-(-best // 2), largest + 1), key=lambda e: (size % e, abs(e - best))
+    )

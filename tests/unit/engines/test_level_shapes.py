@@ -126,4 +126,4 @@ class TestTiles:
 
     def test_deep_tiles_make_deep_tiles(self):
         found = choose_extents((500, 4096, 4096), (1, 512, 512), (128, 128, 128), None)
-        assert found == (16, 256, 256)
+        assert found == (20, 256, 256)

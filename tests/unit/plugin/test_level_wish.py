@@ -9,7 +9,7 @@ import pytest
 from napari_msimage.engines import METHODS
 from napari_msimage.errors import ArgumentError
 from napari_msimage.plugin._level_wish import LevelWish, parse_factors, parse_shapes
-from napari_msimage.plugin.widgets._create_levels import METHOD_HELP
+from napari_msimage.plugin.widgets._level_fields import METHOD_HELP
 
 
 @pytest.mark.parametrize(

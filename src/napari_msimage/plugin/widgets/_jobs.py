@@ -11,6 +11,7 @@ import collections
 import contextlib
 import dataclasses
 import functools
+import gc
 import logging
 import os
 import sys
@@ -165,6 +166,7 @@ class Job(Generic[T]):
                 raise BusyError(other._busy)
         _stop_at_the_end()
         _running.append(self)
+        _spare_the_window()
         self._start = time.monotonic()
         self._thread = threading.Thread(
             target=self._work, name="napari-msimage job", daemon=True
@@ -229,6 +231,7 @@ class Job(Generic[T]):
             self._timer.stop()
             self.outcome = self._result
             _running.remove(self)
+            _spare_the_window()
         for listener in list(self._listeners):
             listener(self)
         if self.outcome is not None:
@@ -254,6 +257,21 @@ def _over() -> Generator[Progress, None, Any]:
 
 
 _running: list[Job[Any]] = []
+_has_frozen: list[bool] = []
+
+
+def _spare_the_window() -> None:
+    """Keep the garbage collector off what is there, as long as a job runs.
+
+    A full collection goes through all of napari's objects, which stops the window for
+    an eighth of a second; the many small objects of a job would bring one about.
+    """
+    if _running and not gc.get_freeze_count():
+        gc.freeze()
+        _has_frozen.append(True)
+    elif not _running and _has_frozen:
+        _has_frozen.clear()
+        gc.unfreeze()
 
 
 def running_jobs() -> list[Job[Any]]:
