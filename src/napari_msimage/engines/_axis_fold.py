@@ -147,6 +147,8 @@ def weighted_sums(
     """
     n_out = sum(run.first_weights.size for run in runs)
     sums = scratch.step(_folded_shape(pixels, axis, n_out), dtype)
+    if scale is None and axis == pixels.ndim - 1:
+        runs = _sum_short_runs(pixels, axis, runs, q, sums, scratch)
     for (source, target), run in _lane_runs(axis, pixels, sums, runs):
         outputs = along(axis, run.outputs)
         is_view = isinstance(run.outputs, slice)
@@ -155,6 +157,38 @@ def weighted_sums(
         if not is_view:
             target[outputs] = part
     return sums
+
+
+def _sum_short_runs(
+    pixels: npt.NDArray[Any],
+    axis: int,
+    runs: Sequence[Run],
+    q: int,
+    sums: npt.NDArray[Any],
+    scratch: Scratch,
+) -> Sequence[Run]:
+    """Write the sums of neighbouring runs together; return the runs that are left.
+
+    Numpy is slow for short rows that it also has to convert: pixels are copied side by
+    side first, and weighted in whole rows. Same sums as by `_sum_run`.
+    """
+    together = [r for r in runs if r.count == 3 and isinstance(r.outputs, slice)]
+    if len(together) < 2:
+        return runs
+    first, last = np.zeros((2, sums.shape[axis]), sums.dtype)
+    for run in together:
+        first[run.outputs], last[run.outputs] = run.first_weights, run.last_weights
+    terms = scratch.extra(sums.shape, sums.dtype)
+    for step, weights in enumerate((first, sums.dtype.type(q), last)):
+        target = terms if step else sums
+        for run in together:
+            tap = run.tap(pixels, axis, step)
+            np.copyto(target[along(axis, run.outputs)], tap)
+        target *= weights
+        if step:
+            sums += terms
+    done = set(map(id, together))
+    return [run for run in runs if id(run) not in done]
 
 
 def _sum_run(

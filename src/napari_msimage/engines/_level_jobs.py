@@ -164,12 +164,12 @@ class _SourceRows:
             for k, n in zip(job.step[axis + 1 :], lengths[axis + 1 :], strict=True)
         )
         self._box: Window | None = None
-        self._pixels = np.empty(0, level.dtype)
+        self._pixels = self._buffer = np.empty(0, level.dtype)
 
     def read(self, box: Window) -> npt.NDArray[Any]:
         """Return the pixels of a box."""
         if not self._rolls:
-            return self._read(box)
+            return self._read_again(box)
         axis = self._axis
         start, stop = box[axis]
         size = self._level.shape[axis]
@@ -197,6 +197,14 @@ class _SourceRows:
 
     def _read(self, box: Window) -> npt.NDArray[Any]:
         return self._level[window_slices(box)].read(cached=False)
+
+    def _read_again(self, box: Window) -> npt.NDArray[Any]:
+        """Read a box into the memory of the one before, where that is large enough."""
+        shape = window_shape(box)
+        if self._buffer.size < math.prod(shape):
+            self._buffer = np.empty(math.prod(shape), self._level.dtype)
+        out = self._buffer[: math.prod(shape)].reshape(shape)
+        return self._level[window_slices(box)].read(cached=False, out=out)
 
 
 def _with_range(box: Window, axis: int, start: int, stop: int) -> Window:

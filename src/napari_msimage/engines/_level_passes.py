@@ -38,7 +38,7 @@ _READ_BYTES: Final = 32 * 2**20
 _EDGE_BYTES: Final = 8 * 2**20
 _EDGE_PIECES: Final = 8
 #: Enough jobs to keep threads and workers busy, unless they get too small.
-_ENOUGH_JOBS: Final = 24
+_ENOUGH_JOBS: Final = 12
 _MIN_JOB_BYTES: Final = 4 * 2**20
 #: A job that needs more than this is given to one level alone.
 _JOB_BYTES: Final = 64 * 2**20

@@ -109,8 +109,9 @@ class NestedLevels:
         for axis, factor in enumerate(self.factors[-1]):
             if n_source <= max_pixels:
                 break
-            units = lengths[axis] // factor
-            fewer = max(1, units * max_pixels // n_source)
+            units = -(-lengths[axis] // factor)
+            n_parts = min(units, -(-n_source // max_pixels))
+            fewer = -(-units // n_parts)
             n_source = -(-n_source * fewer // units)
             lengths[axis] = fewer * factor
         ranges = [

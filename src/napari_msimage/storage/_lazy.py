@@ -168,7 +168,9 @@ class LevelArray:
         cells = self.read()
         return cells if dtype is None else cells.astype(dtype, copy=False)
 
-    def read(self, *, cached: bool = True) -> npt.NDArray[Any]:
+    def read(
+        self, *, cached: bool = True, out: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[Any]:
         """Read the cells of this view.
 
         Parameters
@@ -176,17 +178,20 @@ class LevelArray:
         cached : bool
             Use decoded tiles of the cache and keep new ones there. False for passing
             once over much data, which would push out what is on the screen.
+        out : ndarray, optional
+            Where the cells go, C-contiguous, of this view's shape and type: passing
+            over much data it saves time to use the same memory again.
 
         Returns
         -------
         ndarray
-            The caller's own, writeable and C-contiguous, also where the view is
+            `out`, or the caller's own, writeable and C-contiguous, also where the view is
             transposed. Cells never written have the fill value.
 
         Raises
         ------
         ArgumentError
-            If the view is larger than 8 GiB.
+            If the view is larger than 8 GiB, or `out` does not fit.
         DoesNotExistError
             If the level was removed or moved.
         StorageError
@@ -196,7 +201,7 @@ class LevelArray:
         with self._lease.reading() as array:
             if array.facts != self._facts:
                 raise _changed(self.uri, self._facts, array.facts)
-            return read_selection(array, self._selection, cache)
+            return read_selection(array, self._selection, cache, out)
 
     # Like numpy
 

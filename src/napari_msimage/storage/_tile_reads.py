@@ -37,7 +37,10 @@ _FEW_CHANNELS: Final = 16
 
 
 def read_selection(
-    array: PooledArray, selection: Selection, cache: TileCache
+    array: PooledArray,
+    selection: Selection,
+    cache: TileCache,
+    out: npt.NDArray[Any] | None = None,
 ) -> npt.NDArray[Any]:
     """Read the cells of a selection.
 
@@ -53,16 +56,19 @@ def read_selection(
         Within its shape.
     cache : TileCache
         With a budget of 0 nothing is kept.
+    out : ndarray, optional
+        Where the cells go: in the shape of the selection, C-contiguous, of the
+        array's type.
 
     Returns
     -------
     ndarray
-        The caller's own, writeable and C-contiguous.
+        `out`, or an array of the caller's own, writeable and C-contiguous.
 
     Raises
     ------
     ArgumentError
-        If the result is larger than `MAX_READ_BYTES`.
+        If the result is larger than `MAX_READ_BYTES`, or `out` does not fit.
     DoesNotExistError, StorageError
         See `PooledArray.read_box`.
     """
@@ -77,7 +83,15 @@ def read_selection(
         raise ArgumentError(msg)
     # In the order of the view, so that a viewer can upload interleaved channels as
     # they are: numpy takes 7 times longer to interleave them afterwards.
-    result = np.empty(selection.shape, dtype)
+    result = np.empty(selection.shape, dtype) if out is None else out
+    if (result.shape, result.dtype) != (selection.shape, dtype) or not (
+        result.flags.c_contiguous
+    ):
+        msg = (
+            f"out has shape {result.shape} and type {result.dtype}; expected a "
+            f"C-contiguous array of {selection.shape} and {dtype}"
+        )
+        raise ArgumentError(msg)
     if not selection.size:
         return result
     ranges = selection.sorted_ranges
