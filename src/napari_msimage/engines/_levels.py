@@ -22,10 +22,11 @@ from ..storage import (
     normalize_uri,
     stage_levels,
 )
+from ._level_facts import opened
 from ._level_jobs import LevelJob, Piece, run_job
 from ._level_passes import LevelPass, PassRequest, plan_passes
 from ._level_plan import LevelPlan
-from ._level_planning import opened, plan_levels
+from ._level_planning import plan_levels
 from ._progress import Progress, run
 from ._windows import window_slices
 

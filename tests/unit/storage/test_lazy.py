@@ -637,3 +637,15 @@ def test_works_in_a_spawned_process(level_uri, pixels):
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         read = pool.apply(np.asarray, (view,))
     np.testing.assert_array_equal(read, pixels[2, 10:20, ::-7])
+
+
+def test_cells_are_read_into_memory_of_the_caller(level_uri, pixels):
+    with LevelArray(level_uri) as level:
+        view = level[1:, 5:40, ::2]
+        out = np.empty(view.shape, view.dtype)
+        assert view.read(cached=False, out=out) is out
+        np.testing.assert_array_equal(out, pixels[1:, 5:40, ::2])
+        with pytest.raises(ArgumentError, match="expected a C-contiguous array of"):
+            view.read(out=out[:-1])
+        with pytest.raises(ArgumentError, match="out has shape"):
+            view.read(out=np.asfortranarray(out))
