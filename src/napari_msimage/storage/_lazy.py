@@ -180,13 +180,13 @@ class LevelArray:
             once over much data, which would push out what is on the screen.
         out : ndarray, optional
             Where the cells go, C-contiguous, of this view's shape and type: passing
-            over much data it saves time to use the same memory again.
+            over much data, it saves time to use the same memory again.
 
         Returns
         -------
         ndarray
-            `out`, or the caller's own, writeable and C-contiguous, also where the view is
-            transposed. Cells never written have the fill value.
+            `out`, or the caller's own, writeable and C-contiguous, also where the view
+            is transposed. Cells never written have the fill value.
 
         Raises
         ------
