@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, LevelKeyError
 from ._level_names import check_new_key, new_keys
-from ._level_wishes import MAX_LEVELS, fineness, sequence_of
+from ._level_wishes import MAX_LEVELS, fineness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ def name_missing(
     fresh = iter(
         new_keys([k for k, _ in facts.levels], n_new) if keys is None else keys
     )
-    if keys is not None and len(sequence_of("keys", keys)) != n_new:
+    if keys is not None and len(keys) != n_new:
         msg = f"{n_new} keys are needed, one for each new level {shapes}, got {keys!r}"
         raise ArgumentError(msg)
     found = [existing.get(shape) or next(fresh) for shape in shapes]
@@ -61,7 +61,7 @@ def _pair(
     facts: ImageFacts, shapes: list[Shape], keys: Sequence[str], *, replace: bool
 ) -> list[tuple[str, Shape]]:
     """Pair keys with shapes, if the image can take them."""
-    if len(sequence_of("keys", keys)) != len(shapes):
+    if len(keys) != len(shapes):
         msg = f"{len(shapes)} keys are needed, one for each level, got {keys!r}"
         raise ArgumentError(msg)
     existing = [key for key, _ in facts.levels]

@@ -24,6 +24,7 @@ from ._level_wishes import (
     StepWish,
     explicit_shapes,
     missing_shapes,
+    sequence_of,
     whole_number,
 )
 
@@ -129,11 +130,13 @@ def plan_levels(
     if method not in METHODS:
         msg = f"method must be one of {', '.join(METHODS)}, got {method!r}"
         raise ArgumentError(msg)
+    if keys is not None:
+        keys = sequence_of("keys", keys)
     if shapes is not None or factors is not None:
         if (
             n_levels is not None
             or max_side is not None
-            or None not in (shapes, factors)
+            or (shapes is not None and factors is not None)
         ):
             msg = "Give only one of shapes, factors, n_levels and max_side"
             raise ArgumentError(msg)

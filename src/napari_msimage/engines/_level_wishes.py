@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -20,6 +21,8 @@ from ._level_shapes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._level_facts import ImageFacts
 
 #: One factor for all spatial axes, or one by name; axes not named get the default.
@@ -101,7 +104,7 @@ def explicit_shapes(
     else:
         found = [
             _shape_by_factor(facts, factor)
-            for factor in sequence_of("factors", factors or ())
+            for factor in sequence_of("factors", () if factors is None else factors)
         ]
     if not found:
         msg = "shapes or factors must name at least one level"
@@ -112,11 +115,19 @@ def explicit_shapes(
     return found
 
 
-def sequence_of(name: str, value: Any) -> Sequence[Any]:
-    if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
-        msg = f"{name} must be a sequence with an entry per level, got {value!r}"
-        raise ArgumentTypeError(msg)
-    return value
+def sequence_of(name: str, value: Any) -> list[Any]:
+    """Return the entries, one per level.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is text, a mapping, or nothing to go through.
+    """
+    if not isinstance(value, str | bytes | Mapping):
+        with contextlib.suppress(TypeError):
+            return list(value)
+    msg = f"{name} must be a sequence with an entry per level, got {value!r}"
+    raise ArgumentTypeError(msg)
 
 
 def _explicit_shape(facts: ImageFacts, value: Any) -> Shape:

@@ -120,6 +120,14 @@ class TestExplicitLevels:
         plan = plan_levels(make((3, 1000, 900)), shapes=[(3, 333, 299), (3, 7, 900)])
         assert planned(plan) == {"level1": (3, 333, 299), "level2": (3, 7, 900)}
 
+    @pytest.mark.parametrize("kind", [np.array, iter, tuple])
+    def test_by_any_kind_of_sequence(self, make, kind):
+        uri = make((3, 1000, 900))
+        plan = plan_levels(uri, shapes=kind([(3, 333, 299), (3, 99, 90)]))
+        assert list(planned(plan)) == ["level1", "level2"]
+        plan = plan_levels(uri, factors=kind([2, 4]), keys=iter(["a", "b"]))
+        assert list(planned(plan)) == ["a", "b"]
+
     def test_by_factor(self, make):
         plan = plan_levels(make((3, 1000, 900)), factors=[2, {"x": 8}])
         assert planned(plan) == {"level1": (3, 1000, 113), "level2": (3, 500, 450)}
@@ -212,6 +220,7 @@ BAD_WISHES = {
     "too many": ({"n_levels": 40}, ArgumentError, "only 8 more can be made"),
     "half a level": ({"n_levels": 1.5}, ArgumentTypeError, "whole number"),
     "side 0": ({"max_side": 0}, ArgumentError, "max_side must be between 1"),
+    "both kinds": ({"shapes": [], "factors": [2]}, ArgumentError, "only one of"),
     "both": ({"max_side": 9, "n_levels": 2}, ArgumentError, "not both"),
     "shape twice": ({"shapes": [(3, 9, 9)] * 2}, ArgumentError, "same shape twice"),
     "shape short": ({"shapes": [(9, 9)]}, ArgumentError, r"2 sizes; expected 3"),
