@@ -412,7 +412,7 @@ class TestStopping:
         start = time.monotonic()
         engine.close()
 
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 2  # a second, and room for a busy machine
         assert listing(uri) == before
         assert not [t for t in threading.enumerate() if "levels" in t.name]
         slow.set()
