@@ -232,7 +232,7 @@ class TestPixels:
         order = list(spatial)
         if data.draw(st.booleans(), "channel"):
             order.insert(data.draw(st.integers(0, len(order))), "soma_channel")
-        most = {1: 30_000, 2: 900, 3: 90}[len(spatial)]
+        most = {1: 20_000, 2: 400, 3: 40}[len(spatial)]
         shape = [data.draw(st.integers(4, most)) for _ in order]
         if "soma_channel" in order:
             shape[order.index("soma_channel")] = data.draw(st.integers(1, 4))
