@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import threading
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final
@@ -82,16 +84,49 @@ def _connect(address: str) -> Any:
             "pip install 'napari-msimage[dask]'"
         )
         raise ClusterError(msg) from err
+    _check_scheduler(address)
     try:
         return Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TypeError) as err:
-        # an address that makes no sense, a refused connection, or the time is up
-        msg = (
-            f"No dask scheduler answers at {address!r} ({type(err).__name__}, within "
-            f"{CONNECT_S:g} s). Check the address, such as 'tcp://127.0.0.1:8786', and "
-            "that the scheduler runs; without one, leave it empty."
-        )
-        raise ClusterError(msg) from err
+        raise _no_scheduler(address, err) from err
+
+
+def _check_scheduler(address: str) -> None:
+    """Check that a scheduler answers: a client would wait for one without end.
+
+    In a thread of its own: whoever calls may have an event loop already.
+    """
+    from distributed.core import rpc
+
+    async def ask() -> None:
+        async with rpc(address, timeout=CONNECT_S) as scheduler:
+            await asyncio.wait_for(scheduler.identity(), CONNECT_S)
+
+    async def ask_in_time() -> None:
+        await asyncio.wait_for(ask(), CONNECT_S)
+
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            asyncio.run(ask_in_time())
+        except BaseException as err:  # noqa: BLE001 what else answers there can send anything
+            errors.append(err)
+
+    thread = threading.Thread(target=work, name="napari-msimage scheduler", daemon=True)
+    thread.start()
+    thread.join(CONNECT_S + 1)
+    if errors or thread.is_alive():
+        err = errors[0] if errors else TimeoutError("no answer")
+        raise _no_scheduler(address, err) from err
+
+
+def _no_scheduler(address: str, err: BaseException) -> ClusterError:
+    return ClusterError(
+        f"No dask scheduler answers at {address!r} ({type(err).__name__}, within "
+        f"{CONNECT_S:g} s). Check the address, such as 'tcp://127.0.0.1:8786', and "
+        "that the scheduler runs; without one, leave it empty."
+    )
 
 
 class _ClusterWorkers:

@@ -10,7 +10,9 @@ from ..errors import ArgumentError, ArgumentTypeError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_KEY: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
+#: Windows has no files of these names, whatever their ending.
+_DEVICES: Final = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 _NUMBERED: Final = re.compile(r"(.*?)(\d+)", re.DOTALL)
 _MAX_LENGTH: Final = 100
 
@@ -18,8 +20,9 @@ _MAX_LENGTH: Final = 100
 def check_new_key(key: object) -> str:
     """Return the key if a new level may have it.
 
-    Letters, digits, ``.``, ``_`` and ``-``, the first a letter or digit, at most 100:
-    what every file system and object store can hold.
+    Letters, digits, ``.``, ``_`` and ``-``, the first a letter or digit, the last no
+    ``.``, at most 100, and no device names of Windows such as ``nul``: what every file
+    system and object store can hold.
 
     Raises
     ------
@@ -37,11 +40,11 @@ def check_new_key(key: object) -> str:
             f"{_MAX_LENGTH} are allowed. Choose a shorter one, such as 'level1'."
         )
         raise ArgumentError(msg)
-    if not _KEY.fullmatch(key):
+    if not _KEY.fullmatch(key) or _DEVICES.fullmatch(key):
         msg = (
             f"Cannot use {key!r} as the key of a new level: letters, digits, '.', '_' "
-            "and '-' are allowed, the first a letter or digit. Choose another, such as "
-            "'level1'."
+            "and '-' are allowed, the first a letter or digit, the last no '.', and no "
+            "device names of Windows. Choose another, such as 'level1'."
         )
         raise ArgumentError(msg)
     return key
@@ -76,7 +79,7 @@ def _scheme(existing: Sequence[str]) -> tuple[str, int, int]:
     found: dict[str, list[str]] = {}
     for key in existing:
         match = _NUMBERED.fullmatch(key)
-        if match and (not match[1] or _KEY.fullmatch(match[1])):
+        if match and len(key) < _MAX_LENGTH and _KEY.fullmatch(match[1] + "0"):
             found.setdefault(match[1], []).append(match[2])
     if not found:
         return "level", 1, 1

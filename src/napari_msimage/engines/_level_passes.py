@@ -340,12 +340,14 @@ class _PassBuilder:
             for d, n in enumerate(job[:axis])
         ]
         step += [min(job[d], self._tile_step(d)) for d in range(axis, len(job))]
+        # Not below one tile of the source, which would be decoded again and again.
         while self._decoded_bytes(step) > _READ_BYTES:
-            axes = [d for d in range(axis, len(job)) if step[d] > coarse[d]]
+            halved = {d: self._halved(step[d], d) for d in range(axis, len(job))}
+            axes = [d for d in halved if halved[d] < step[d]]
             if not axes:
                 break
             d = max(axes, key=lambda d: step[d] // coarse[d])
-            step[d] = -(-step[d] // 2 // coarse[d]) * coarse[d]
+            step[d] = halved[d]
         if not self._is_whole(axis):
             # Blocks share tiles: rows that are read ahead are kept for the next one.
             wide = [*step[:axis], coarse[axis], *job[axis + 1 :]]
@@ -354,6 +356,14 @@ class _PassBuilder:
                 wide[axis] = min(coarse[axis] * rows, job[axis])
                 return tuple(wide)
         return self._grown(step, job, axis)
+
+    def _halved(self, length: int, axis: int) -> int:
+        """Return about half of a length, or all of it if that is less than a tile."""
+        coarse = self.coarsest[axis]
+        half = -(-length // 2 // coarse) * coarse
+        n, m = self.request.source_shape[axis], self.root[axis]
+        is_tile = half * n >= self.request.source_extents[axis] * m
+        return half if half and is_tile else length
 
     def _grown(self, step: list[int], job: Shape, axis: int) -> Shape:
         """Return a step made longer, along the last axes first, while it is small."""

@@ -150,12 +150,12 @@ def write_levels(
         LevelSpec(level.key, level.shape, level.tile_extents, plan.platform_config)
         for level in plan.levels
     ]
-    is_replacing = any(level.replaces for level in plan.levels)
+    replaced = [level.key for level in plan.levels if level.replaces]
     with contextlib.ExitStack() as stack:
         stack.enter_context(_image_may_vanish(uri))
         workers = stack.enter_context(_workers(plan, client, uri))
         staged = stack.enter_context(
-            stage_levels(uri, specs, replace=is_replacing, context=context)
+            stage_levels(uri, specs, replace=replaced, context=context)
         )
         making = _Run(plan, source_uri, context, staged, workers)
         yield from making.all_passes()

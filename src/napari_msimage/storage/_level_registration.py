@@ -87,8 +87,8 @@ class Registration:
         """Check that the image can still take the levels, and note what they change."""
         job = self._job
         state = job.load_state()
-        if not job.replace:
-            job.check_free((array.key for array in self._arrays), state.members)
+        keys = (array.key for array in self._arrays)
+        job.check_free(job.fresh(keys), state.members)
         places = self._places()
         present = self._present()
         self._levels = tuple(
@@ -162,8 +162,8 @@ class Registration:
             for entry in self._hidden:
                 state.metadata.drop(entry)
             state.flush()
-            if not job.replace:
-                job.check_free((one.key for one in self._levels), state.members)
+            keys = (one.key for one in self._levels)
+            job.check_free(job.fresh(keys), state.members)
             job.put_levels(state, self._wishes())
             self._has_entries = bool(state.metadata.changes()[0])
             state.flush()

@@ -32,8 +32,8 @@ class LevelsJob:
     """Normalized address."""
     context: SOMATileDBContext
     """TileDB configuration, without a timestamp."""
-    replace: bool
-    """Whether a new level may take the key of an existing one."""
+    replace: frozenset[str]
+    """Keys of existing levels that new ones may take."""
 
     @property
     def ctx(self) -> Any:
@@ -81,11 +81,15 @@ class LevelsJob:
         """
         wishes = list(wishes)
         for level, _ in wishes:
-            if self.replace and level.key in state.members:
+            if level.key in self.replace and level.key in state.members:
                 state.remove(level.key)
         for level, member in wishes:
             check_new_level(state, level.key, level.shape)
             state.add(level, member)
+
+    def fresh(self, keys: Iterable[str]) -> list[str]:
+        """Return the keys, of some, that must not be taken."""
+        return [key for key in keys if key not in self.replace]
 
     def check_free(self, keys: Iterable[str], taken: Iterable[str]) -> None:
         """Check that nobody has taken the keys while the levels were made.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -156,7 +156,7 @@ def stage_levels(
     uri: str,
     specs: Sequence[LevelSpec],
     *,
-    replace: bool = False,
+    replace: bool | Collection[str] = False,
     task: str = "making levels",
     context: SOMATileDBContext | None = None,
 ) -> Iterator[StagedLevels]:
@@ -174,10 +174,10 @@ def stage_levels(
         Address of the image.
     specs : sequence of LevelSpec
         The levels.
-    replace : bool
-        Whether they may take the keys of existing levels. Their arrays are removed
-        then, if they lie in the image's folder. A level of the same shape is replaced
-        in one step; else it is missing for a moment.
+    replace : bool or collection of str
+        Whether they, or those of these keys, may take the keys of existing levels.
+        Their arrays are removed then, if they lie in the image's folder. A level of
+        the same shape is replaced in one step; else it is missing for a moment.
     task : str
         What is being done, for the messages that others get.
     context : SOMATileDBContext, optional
@@ -208,8 +208,11 @@ def stage_levels(
     A forked child neither holds the lock nor cleans up.
     """
     address = normalize_uri(check_uri(uri))
-    job = LevelsJob(uri, address, _check_context(context), bool(replace))
     specs = _check_specs(specs)
+    may_replace = frozenset(spec.key for spec in specs if replace)
+    if not isinstance(replace, bool):
+        may_replace &= frozenset(replace)
+    job = LevelsJob(uri, address, _check_context(context), may_replace)
     job.check_image()
     if is_local(address):
         with _stage_locally(job, specs, task) as staged:

@@ -20,6 +20,7 @@ from napari_msimage.errors import ArgumentError, ArgumentTypeError
         (["fullres", "level1"], ["level2", "level3"]),
         (["a/1", "b c 1"], ["level1", "level2"]),
         (["LEVEL1"], ["LEVEL2", "LEVEL3"]),
+        (["x" * 97 + "999"], ["level1", "level2"]),
         ([], ["level1", "level2"]),
     ],
 )
@@ -39,7 +40,23 @@ def test_good_keys(key):
 
 @pytest.mark.parametrize(
     "key",
-    ["", ".", "..", "_x", "-x", "__meta", "a/b", "a\\b", "a b", "ä", "a\n", "a\0"],
+    [
+        "",
+        ".",
+        "..",
+        "_x",
+        "-x",
+        "__meta",
+        "a/b",
+        "a\\b",
+        "a b",
+        "ä",
+        "a\n",
+        "a\0",
+        "a.",
+        "nul",
+        "Con.x",
+    ],
 )
 def test_bad_keys_are_named(key):
     with pytest.raises(ArgumentError, match="letters, digits"):

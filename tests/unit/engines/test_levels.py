@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import shutil
+import socket
 import threading
 import time
 
@@ -481,6 +482,24 @@ class TestStopping:
         np.testing.assert_array_equal(found["level1"], other)
         np.testing.assert_array_equal(found["level0"], pixels)
 
+    def test_another_program_adds_a_level_beside_one_that_is_replaced(
+        self, tmp_path, slow
+    ):
+        uri = write(tmp_path / "a.soma", noise((3, 900, 700)))
+        create_levels(uri, plan_levels(uri, n_levels=1))
+        shapes = [(3, 450, 350), (3, 30, 20)]
+        plan = plan_levels(uri, shapes=shapes, keys=["level1", "mine"], replace=True)
+        engine = write_levels(uri, plan)
+        next(engine)
+        with MultiscaleImage.open(uri, "w") as image:
+            other = noise((3, 45, 35), seed=9)
+            image.add_new_level("mine", shape=other.shape).write((), other)
+        slow.set()
+        with pytest.raises(FileExistsError, match="mine"):
+            for _ in engine:
+                pass
+        np.testing.assert_array_equal(read(uri)["mine"], other)
+
 
 class TestRefusals:
     def test_too_little_disk(self, tmp_path, monkeypatch):
@@ -541,6 +560,25 @@ class TestRefusals:
             create_levels(uri, client="tcp://127.0.0.1:9")
         assert time.monotonic() - start < 8
         assert listing(uri) == before
+
+    @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+    def test_something_else_at_the_address_of_the_scheduler(self, tmp_path, answer):
+        uri = write(tmp_path / "a.soma", noise((3, 900, 700)))
+        with socket.create_server(("127.0.0.1", 0)) as server:
+
+            def serve():
+                with contextlib.suppress(OSError):
+                    connection, _ = server.accept()
+                    if answer:
+                        connection.sendall(answer)
+                    time.sleep(10)
+
+            threading.Thread(target=serve, daemon=True).start()
+            port = server.getsockname()[1]
+            start = time.monotonic()
+            with pytest.raises(ClusterError, match="No dask scheduler answers"):
+                create_levels(uri, client=f"tcp://127.0.0.1:{port}")
+        assert time.monotonic() - start < 9
 
     def test_an_address_that_makes_no_sense(self, tmp_path):
         uri = write(tmp_path / "a.soma", noise((3, 900, 700)))
