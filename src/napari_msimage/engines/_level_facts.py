@@ -24,11 +24,17 @@ class ImageFacts:
     """What the plan asks of an image."""
 
     uri: str
+    """Address as it was given."""
     axis_names: tuple[str, ...]
+    """Data axis order, the channel as ``soma_channel``."""
     displayed_axes: tuple[int, ...]
+    """Positions of the axes that a viewer shows first."""
     dtype: np.dtype[Any]
+    """Pixel type."""
     levels: tuple[tuple[str, Shape], ...]
+    """Keys and shapes, finest first."""
     source_extents: Shape
+    """Tile extents of the finest level."""
 
     @property
     def channel_axis(self) -> int | None:

@@ -64,8 +64,8 @@ class LevelPlan:
     """Threads that work at a time; without effect on a cluster, and on the result."""
     peak_bytes: int
     """Memory that the run takes at most, estimated, on top of what is in use."""
-    platform_config: Any = None
-    """Tile extents and filters asked for."""
+    platform_config: Any = dataclasses.field(default=None, hash=False)
+    """Tile extents and filters asked for; TileDB's own filters cannot be pickled."""
 
     @property
     def source_key(self) -> str:

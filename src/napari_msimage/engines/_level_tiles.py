@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ _BEST: Final = 512
 #: A tile of a deep source is decoded whole, so that new tiles are deep as well.
 _BEST_DEPTH: Final = 16
 _BEST_DEEP_EDGE: Final = 256
+_MAX_CELLS: Final = 2**21
 #: More channels than this are stored several to a tile if the source does so too:
 #: channels that are read together are written to one fragment each.
 _MAX_STREAMS: Final = 40
@@ -53,6 +55,11 @@ def choose_extents(
                 extents[plane_axis] = fitting_extent(shape[plane_axis], _BEST_DEEP_EDGE)
     if channel_axis is not None and source_extents[channel_axis] > 1:
         extents[channel_axis] = -(-shape[channel_axis] // _MAX_STREAMS)
+    edge = _BEST_DEEP_EDGE
+    while math.prod(extents) > _MAX_CELLS and edge > 1:
+        edge //= 2
+        for axis in spatial[-2:]:
+            extents[axis] = fitting_extent(shape[axis], edge)
     return tuple(extents)
 
 

@@ -35,11 +35,18 @@ MAX_LEVELS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class StepWish:
+    """Levels asked for by step factor."""
+
     factor: FactorSpec
+    """Step factor between neighbours."""
     max_side: int | None
+    """Longest displayed side of the coarsest level, or None for the default."""
     n_levels: int | None
+    """Levels below the coarsest existing one, instead."""
     between: bool
+    """Whether to fill gaps."""
     replace: bool
+    """Whether to make existing levels anew."""
 
 
 def missing_shapes(facts: ImageFacts, wish: StepWish) -> list[Shape]:
@@ -69,6 +76,13 @@ def missing_shapes(facts: ImageFacts, wish: StepWish) -> list[Shape]:
             side = whole_number("max_side", wish.max_side, 2**31)
         displayed = [axis for axis in facts.displayed_axes if factors[axis] > 1]
         below = shapes_until(last, factors, side, displayed or shrinking)
+        longest = max(last[axis] for axis in displayed or shrinking)
+        if not below and longest > side:
+            msg = (
+                f"By a factor of {wish.factor} the sizes {last} of the coarsest level "
+                "do not change; choose a larger one, 2 is usual"
+            )
+            raise ArgumentError(msg)
     gaps = shapes_between(steps, factors) if wish.between else []
     again = [shape for shape in steps[1:] if wish.replace]
     return sorted({*gaps, *again, *below}, key=fineness)

@@ -198,7 +198,7 @@ def _image_may_vanish(uri: str) -> Iterator[None]:
         ):
             msg = (
                 f"The image at {uri!r} was removed or moved while its levels were "
-                "being made; nothing is left of them."
+                "being made; the levels were not added."
             )
             raise DoesNotExistError(msg) from err
         raise

@@ -173,7 +173,7 @@ def n_decoded(request, one):
             tiles = 0
             for at in range(start, stop, one.step[axis]):
                 end = min(at + one.step[axis], stop)
-                tiles += -(-(-(-end * n // m)) // e) - at * n // m // e
+                tiles += math.ceil(math.ceil(end * n / m) / e) - at * n // m // e
             touched *= tiles * e
         cells += touched
     return cells / math.prod(request.source_shape)

@@ -211,6 +211,11 @@ BAD_WISHES = {
     "factor nan": ({"factor": float("nan")}, ArgumentError, "finite number"),
     "factor inf": ({"factor": float("inf")}, ArgumentError, "finite number"),
     "factor huge": ({"factor": 1e9}, ArgumentError, "too large: .* 300 pixels"),
+    "factor tiny": (
+        {"factor": 1.0000001, "max_side": 32},
+        ArgumentError,
+        "sizes .* do not change",
+    ),
     "factor text": ({"factor": "two"}, ArgumentTypeError, "must be a number"),
     "factor tuple": ({"factor": (2, 2)}, ArgumentTypeError, "mapping of axis names"),
     "axis unknown": ({"factor": {"w": 2}}, ArgumentError, "names 'w'; the spatial"),
