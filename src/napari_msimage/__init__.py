@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     )
     from .engines import LevelPlan, create_levels, plan_levels
     from .errors import AlreadyExistsError, DoesNotExistError, SOMAError
+    from .plugin import write_layers
     from .storage import (
+        Collection,
         DenseNDArray,
         MultiscaleImage,
+        Scene,
         SOMATileDBContext,
         SpatialRead,
     )
@@ -35,6 +38,7 @@ _HOME = {
     "AffineTransform": "coordinates",
     "AlreadyExistsError": "errors",
     "Axis": "coordinates",
+    "Collection": "storage",
     "CoordinateSpace": "coordinates",
     "CoordinateTransform": "coordinates",
     "DenseNDArray": "storage",
@@ -45,16 +49,19 @@ _HOME = {
     "SOMAError": "errors",
     "SOMATileDBContext": "storage",
     "ScaleTransform": "coordinates",
+    "Scene": "storage",
     "SpatialRead": "storage",
     "UniformScaleTransform": "coordinates",
     "create_levels": "engines",
     "plan_levels": "engines",
+    "write_layers": "plugin",
 }
 
 __all__ = [
     "AffineTransform",
     "AlreadyExistsError",
     "Axis",
+    "Collection",
     "CoordinateSpace",
     "CoordinateTransform",
     "DenseNDArray",
@@ -65,10 +72,12 @@ __all__ = [
     "SOMAError",
     "SOMATileDBContext",
     "ScaleTransform",
+    "Scene",
     "SpatialRead",
     "UniformScaleTransform",
     "create_levels",
     "plan_levels",
+    "write_layers",
 ]
 
 

@@ -65,6 +65,14 @@ class LevelKeyError(SOMAError, KeyError):
     """No level (or metadata entry) has this key, or it is taken."""
 
 
+class MemberKeyError(SOMAError, KeyError):
+    """A collection has no member of this key, or it is taken; or no transform to it."""
+
+
+class MemberAttributeError(SOMAError, AttributeError):
+    """A scene has no ``img``, ``obsl`` or ``varl``."""
+
+
 class LevelIndexError(SOMAError, IndexError):
     """No level has this index."""
 
@@ -74,19 +82,23 @@ class UnsupportedError(SOMAError, NotImplementedError):
 
 
 class ConsentError(SOMAError, PermissionError):
-    """Part of an image is stored elsewhere, and nobody agreed to reading it there.
+    """Part of an image or scene is stored elsewhere, and nobody agreed to reading it there.
 
     Parameters
     ----------
     message : str
         What, where, and how to agree.
     members : mapping of str to str
-        Level keys and the addresses of their arrays.
+        Keys and addresses of the levels or members.
     """
 
     def __init__(self, message: str, members: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.members = dict(members or {})
+
+
+class SaveError(SOMAError, RuntimeError):
+    """Layers cannot be saved as they are; not a ValueError, which napari hides."""
 
 
 class ClusterError(SOMAError, ConnectionError):

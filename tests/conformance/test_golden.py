@@ -7,6 +7,7 @@ error: ours is of the same built-in kind, its message is its own.
 from __future__ import annotations
 
 import builtins
+import functools
 import json
 import tarfile
 import warnings
@@ -17,7 +18,13 @@ import numpy as np
 import pytest
 
 import napari_msimage
-from napari_msimage import MultiscaleImage, ScaleTransform, SOMAError
+from napari_msimage import (
+    Collection,
+    MultiscaleImage,
+    ScaleTransform,
+    Scene,
+    SOMAError,
+)
 
 from .describe import sha256, space_facts, transform_facts
 
@@ -254,6 +261,88 @@ def test_other_objects_are_named(golden, store, kind):
     assert not MultiscaleImage.exists(uri)
     with pytest.raises(SOMAError, match=kind):
         MultiscaleImage.open(uri)
+
+
+# Scenes -----------------------------------------------------------------------------
+
+SCENES = {name: facts["scene"] for name, facts in STORES.items() if "scene" in facts}
+each_scene = pytest.mark.parametrize("store", SCENES)
+
+
+@pytest.fixture
+def scene(golden, store):
+    path = SCENES[store]["path"]
+    with Scene.open(f"{golden / store}.soma/{path}".rstrip("/")) as opened:
+        yield opened, SCENES[store]
+
+
+@each_scene
+def test_members_and_space_of_scenes(scene):
+    opened, expected = scene
+    assert opened.soma_type == "SOMAScene"
+    assert space_facts(opened.coordinate_space) == [
+        (axis["name"], axis["unit"]) for axis in expected["coordinate_space"]
+    ]
+    assert list(opened) == expected["members"]
+    assert list(opened.img) == expected["img"]
+    assert {
+        key: value
+        for key, value in opened.img.metadata.items()
+        if key.startswith("soma_scene_registry_")
+    } == expected["registry"]
+
+
+@each_scene
+def test_transforms_of_scenes(scene):
+    opened, expected = scene
+    calls = {
+        "transforms_to": opened.get_transform_to_multiscale_image,
+        "transforms_from": opened.get_transform_from_multiscale_image,
+        "transforms_to_level1": functools.partial(
+            opened.get_transform_to_multiscale_image, level=1
+        ),
+    }
+    for name, call in calls.items():
+        for key in expected["img"]:
+            facts = expected[name].get(key)
+            if facts is None:
+                with pytest.raises(KeyError, match=f"No transform to {key!r}"):
+                    call(key)
+            else:
+                assert_transform(call(key), facts)
+
+
+@each_scene
+def test_dataframes_of_scenes_are_listed(scene):
+    opened, expected = scene
+    assert opened.obsl.member_type("loc") == "SOMAPointCloudDataFrame"
+    assert list(opened.varl["RNA"]) == ["transcripts"]
+    to = opened.get_transform_to_point_cloud_dataframe("loc")
+    assert_transform(to, expected["loc"]["transform"])
+    with pytest.raises(NotImplementedError, match="SOMAPointCloudDataFrame"):
+        opened.varl["RNA"]["transcripts"]
+
+
+def test_experiment_is_walked_as_a_collection(golden):
+    with Collection.open(str(golden / "experiment_spatial.soma")) as opened:
+        assert opened.soma_type == "SOMAExperiment"
+        assert opened.metadata["dataset_type"] == "soma"
+        assert list(opened) == ["ms", "obs", "spatial"]
+        assert opened.member_type("obs") == "SOMADataFrame"
+        with pytest.raises(NotImplementedError, match=r"'obs'.*'SOMADataFrame'"):
+            opened["obs"]
+        spatial = opened["spatial"]
+        assert list(spatial) == STORES["experiment_spatial"]["scenes"]
+        assert spatial["scene2"].coordinate_space is None
+        assert list(spatial["scene2"]) == []
+        assert spatial["scene 1"].img["hires"].level_count == 2
+
+
+def test_collection_of_images_opens(golden):
+    with Collection.open(str(golden / "all_dtypes.soma")) as opened:
+        assert opened.soma_type == "SOMACollection"
+        for key, image in opened.items():
+            assert image.dtype == np.dtype(key)
 
 
 def test_deleted_level_is_a_leftover_that_upstream_keeps(golden):

@@ -6,6 +6,11 @@ from . import suite
 from .improved_create import ImprovedCreateSuite, ImprovedFolderSuite
 from .improved_levels import ImprovedLevelsSuite
 from .improved_reads import ImprovedReadsSuite
+from .improved_scenes import (
+    ImprovedCollectionFolderSuite,
+    ImprovedCollectionsSuite,
+    ImprovedScenesSuite,
+)
 from .improved_sessions import ImprovedSessionsSuite
 from .improved_writes import ImprovedFragmentsSuite, ImprovedWritesSuite
 from .store_suite import LocalStore
@@ -43,6 +48,18 @@ class TestChannels(LocalStore, suite.ChannelsSuite):
     pass
 
 
+class TestCollections(LocalStore, suite.CollectionsSuite):
+    pass
+
+
+class TestCollectionHistory(LocalStore, suite.CollectionHistorySuite):
+    pass
+
+
+class TestScenes(LocalStore, suite.ScenesSuite):
+    pass
+
+
 class TestArrays(LocalStore, suite.ArraysSuite):
     pass
 
@@ -72,4 +89,16 @@ class TestImprovedFragments(LocalStore, ImprovedFragmentsSuite):
 
 
 class TestImprovedSessions(LocalStore, ImprovedSessionsSuite):
+    pass
+
+
+class TestImprovedCollections(LocalStore, ImprovedCollectionsSuite):
+    pass
+
+
+class TestImprovedScenes(LocalStore, ImprovedScenesSuite):
+    pass
+
+
+class TestImprovedCollectionFolder(LocalStore, ImprovedCollectionFolderSuite):
     pass

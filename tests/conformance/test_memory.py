@@ -6,6 +6,7 @@ from . import suite
 from .improved_create import ImprovedCreateSuite
 from .improved_levels import ImprovedLevelsSuite
 from .improved_reads import ImprovedReadsSuite
+from .improved_scenes import ImprovedCollectionsSuite, ImprovedScenesSuite
 from .improved_sessions import ImprovedSessionsSuite
 from .improved_writes import ImprovedWritesSuite
 from .store_suite import MemoryStore
@@ -39,6 +40,18 @@ class TestChannels(MemoryStore, suite.ChannelsSuite):
     pass
 
 
+class TestCollections(MemoryStore, suite.CollectionsSuite):
+    pass
+
+
+class TestCollectionHistory(MemoryStore, suite.CollectionHistorySuite):
+    pass
+
+
+class TestScenes(MemoryStore, suite.ScenesSuite):
+    pass
+
+
 class TestArrays(MemoryStore, suite.ArraysSuite):
     pass
 
@@ -60,4 +73,12 @@ class TestImprovedWrites(MemoryStore, ImprovedWritesSuite):
 
 
 class TestImprovedSessions(MemoryStore, ImprovedSessionsSuite):
+    pass
+
+
+class TestImprovedCollections(MemoryStore, ImprovedCollectionsSuite):
+    pass
+
+
+class TestImprovedScenes(MemoryStore, ImprovedScenesSuite):
     pass

@@ -12,7 +12,6 @@ import itertools
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import warnings
@@ -29,6 +28,8 @@ from napari_msimage.storage import (
     SOMATileDBContext,
     stage_levels,
 )
+
+from .killing import die_at, survives
 
 pytestmark = [
     pytest.mark.slow,
@@ -84,50 +85,6 @@ def make_levels(uri, job):
 
 # The victim ---------------------------------------------------------------------
 
-CHANGES = {
-    "os.rename",
-    "os.mkdir",
-    "os.remove",
-    "os.rmdir",
-    "os.link",
-    "os.truncate",
-    "shutil.rmtree",
-    "shutil.copyfile",
-}
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-
-
-def die_at(point):
-    """End this process at the n-th change of the file system that Python makes."""
-    left = itertools.count(point - 1, -1)
-    removed = itertools.count()
-
-    def hook(event, args):
-        is_change = event in CHANGES or (event == "open" and args[2] & WRITING)
-        if event in ("os.remove", "os.rmdir") and args[1] != -1:
-            # within shutil.rmtree, where one file is like the next
-            is_change = next(removed) % 9 == 0
-        if is_change and not next(left):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
-
-
-def survives(work, *args):
-    """Do something in a forked child; tell whether it was not killed."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            work(*args)
-            code = 0
-        finally:
-            os._exit(code)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status not in (0, -signal.SIGKILL):
-        raise SystemExit(f"the victim failed with {status}: {args}")
-    return status == 0
-
 
 def victim(uri, job, point):
     os.fsync = lambda _: None  # takes most of the time, and SIGKILL loses no pages
@@ -174,7 +131,8 @@ def kill_everywhere(folder):
 def killed(tmp_path_factory):
     """A folder with an image for every job and point at which it was killed."""
     folder = tmp_path_factory.mktemp("killed")
-    subprocess.run([sys.executable, __file__, str(folder)], check=True)
+    code = [sys.executable, "-m", __name__, str(folder)]
+    subprocess.run(code, check=True, cwd=Path(__file__).parents[1])
     return folder
 
 

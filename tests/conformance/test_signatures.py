@@ -8,6 +8,38 @@ import pytest
 
 import napari_msimage
 
+COLLECTION = [
+    "exists",
+    "create",
+    "open",
+    "reopen",
+    "close",
+    "verify_open_for_writing",
+    "items",
+    "keys",
+    "values",
+    "get",
+    "set",
+    "setdefault",
+    "update",
+    "clear",
+    "pop",
+    "popitem",
+    "register",
+    "members",
+    "add_new_collection",
+    "add_new_dense_ndarray",
+    "add_new_sparse_ndarray",
+    "add_new_dataframe",
+    "uri",
+    "context",
+    "metadata",
+    "mode",
+    "closed",
+    "soma_type",
+    "tiledb_timestamp",
+    "tiledb_timestamp_ms",
+]
 MEMBERS = {
     "MultiscaleImage": [
         "exists",
@@ -48,6 +80,30 @@ MEMBERS = {
         "level_count",
         "nchannels",
     ],
+    "Collection": COLLECTION,
+    "Scene": [
+        *COLLECTION,
+        "coordinate_space",
+        "img",
+        "obsl",
+        "varl",
+        "add_new_multiscale_image",
+        "add_new_point_cloud_dataframe",
+        "add_new_geometry_dataframe",
+        *(
+            f"{verb}_{element}"
+            for verb in (
+                "set_transform_to",
+                "get_transform_to",
+                "get_transform_from",
+            )
+            for element in (
+                "multiscale_image",
+                "point_cloud_dataframe",
+                "geometry_dataframe",
+            )
+        ),
+    ],
     "DenseNDArray": [
         "create",
         "open",
@@ -81,7 +137,11 @@ CALLABLE = [
     and member not in ("register", "type")  # of ABCMeta; a property
 ]
 #: Shown in upstream's signature although passing it is a TypeError there.
-NOT_TAKEN = {("add_new_level", "type")}
+NOT_TAKEN = {
+    ("add_new_level", "type"),
+    ("add_new_dense_ndarray", "cls"),
+    ("add_new_sparse_ndarray", "cls"),
+}
 
 
 @pytest.mark.parametrize(

@@ -38,5 +38,17 @@ class TestChannels(UpstreamStore, suite.ChannelsSuite):
     pass
 
 
+class TestCollections(UpstreamStore, suite.CollectionsSuite):
+    pass
+
+
+class TestCollectionHistory(UpstreamStore, suite.CollectionHistorySuite):
+    pass
+
+
+class TestScenes(UpstreamStore, suite.ScenesSuite):
+    pass
+
+
 class TestArrays(UpstreamStore, suite.ArraysSuite):
     pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._axes import Axis, CoordinateSpace
+from ._axes import Axis, CoordinateSpace, coordinate_space_from
 from ._boxes import Box, block_transform
 from ._json import (
     coordinate_space_from_json,
@@ -36,6 +36,7 @@ __all__ = [
     "ScaleTransform",
     "UniformScaleTransform",
     "block_transform",
+    "coordinate_space_from",
     "coordinate_space_from_json",
     "coordinate_space_to_json",
     "parse_json",

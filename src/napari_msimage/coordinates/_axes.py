@@ -180,3 +180,29 @@ class CoordinateSpace(Sequence[Axis]):
     def __getitem__(self, index: slice) -> tuple[Axis, ...]: ...
     def __getitem__(self, index: int | slice) -> Axis | tuple[Axis, ...]:
         return self.axes[index]
+
+
+def coordinate_space_from(value: object) -> CoordinateSpace:
+    """Coordinate space from itself, or from axis names.
+
+    Parameters
+    ----------
+    value : CoordinateSpace or iterable of str, (n_axes,)
+        Coordinate axis order; names have no units.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is neither.
+    ArgumentError
+        If the axes do not make a coordinate space.
+    """
+    if isinstance(value, CoordinateSpace):
+        return value
+    if not isinstance(value, Iterable):
+        msg = (
+            "coordinate_space must be a CoordinateSpace or a sequence of axis names, "
+            f"got {value!r}"
+        )
+        raise ArgumentTypeError(msg)
+    return CoordinateSpace.from_axis_names(value)

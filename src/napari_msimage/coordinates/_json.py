@@ -75,6 +75,8 @@ def coordinate_space_to_json(space: CoordinateSpace) -> str:
     ------
     ArgumentTypeError
         If it is not a `CoordinateSpace`.
+    ArgumentError
+        If the text would be too long to be read again; see `MAX_JSON_LENGTH`.
 
     Examples
     --------
@@ -84,7 +86,8 @@ def coordinate_space_to_json(space: CoordinateSpace) -> str:
     if not isinstance(space, CoordinateSpace):
         msg = f"Got {space!r} ({type(space).__name__}); expected a CoordinateSpace."
         raise ArgumentTypeError(msg)
-    return json.dumps([{"name": axis.name, "unit": axis.unit} for axis in space])
+    text = json.dumps([{"name": axis.name, "unit": axis.unit} for axis in space])
+    return _checked_length(text, "a coordinate space")
 
 
 def coordinate_space_from_json(text: str) -> CoordinateSpace:
@@ -138,6 +141,8 @@ def transform_to_json(transform: CoordinateTransform) -> str:
     ------
     ArgumentTypeError
         If it is another transform, or none.
+    ArgumentError
+        If the text would be too long to be read again; see `MAX_JSON_LENGTH`.
     """
     values: dict[str, Any]
     match transform:
@@ -158,7 +163,8 @@ def transform_to_json(transform: CoordinateTransform) -> str:
             )
             raise ArgumentTypeError(msg)
     axes = {"input_axes": transform.input_axes, "output_axes": transform.output_axes}
-    return json.dumps({"transform_type": kind, "transform": axes | values})
+    text = json.dumps({"transform_type": kind, "transform": axes | values})
+    return _checked_length(text, "a coordinate transform")
 
 
 def transform_from_json(text: str) -> AffineTransform:
@@ -215,6 +221,17 @@ _FIELD_OF_KIND = {
     "IdentityTransform": None,
 }
 """Which value each kind has besides its axes."""
+
+
+def _checked_length(text: str, subject: str) -> str:
+    """Refuse to write what `parse_json` would refuse to read."""
+    if len(text) > MAX_JSON_LENGTH:
+        msg = (
+            f"The JSON of {subject} would have {len(text)} characters; at most "
+            f"{MAX_JSON_LENGTH} can be read. Use fewer axes, or shorter names."
+        )
+        raise ArgumentError(msg)
+    return text
 
 
 def _axes_field(fields: dict[str, Any], side: str) -> tuple[str, ...]:

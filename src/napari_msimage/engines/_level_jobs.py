@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..storage import SOMATileDBContext, TileStream
     from ._level_shapes import Shape
+    from ._pixel_source import GivenLevel
 
 #: A piece of a level that is kept in memory: position of the level in the pass, box of
 #: the level, and its pixels.
@@ -72,6 +73,8 @@ class LevelJob:
     """Axis along which each tile gets a fragment of its own."""
     is_edge: bool = False
     """Whether the box is not made of whole tiles, and so written in one piece."""
+    given: GivenLevel | None = None
+    """Pixels of this process to read instead of the stored source."""
 
     def factors(self, position: int) -> Shape:
         """Return root pixels per pixel of a level of the pass."""
@@ -122,9 +125,7 @@ def run_job(
     try:
         for position in range(len(job.shapes)):
             sinks.append(_make_sink(job, position))
-        with LevelArray(
-            job.source_uri, context=job.context, timestamp_ms=job.source_timestamp_ms
-        ) as level:
+        with _open_source(job) as level:
             source = _SourceRows(level, job)
             for block in job.blocks:
                 if is_cancelled():
@@ -146,6 +147,32 @@ def run_job(
     ]
 
 
+class _StoredLevel:
+    """The source as it is stored."""
+
+    def __init__(self, job: LevelJob) -> None:
+        self._level = LevelArray(
+            job.source_uri, context=job.context, timestamp_ms=job.source_timestamp_ms
+        )
+        self.shape, self.dtype = self._level.shape, self._level.dtype
+
+    def read(
+        self, window: Window, out: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[Any]:
+        """Return the pixels of a window, in the memory of `out` if given."""
+        return self._level[window_slices(window)].read(cached=False, out=out)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._level.close()
+
+
+def _open_source(job: LevelJob) -> _StoredLevel | GivenLevel:
+    return _StoredLevel(job) if job.given is None else job.given
+
+
 class _SourceRows:
     """Reads boxes of the source; tiles that two blocks share are decoded once.
 
@@ -154,7 +181,7 @@ class _SourceRows:
     is left of them is kept for the next block.
     """
 
-    def __init__(self, level: LevelArray, job: LevelJob) -> None:
+    def __init__(self, level: _StoredLevel | GivenLevel, job: LevelJob) -> None:
         self._level = level
         self._axis = axis = job.band_axis
         self._extent = job.source_extents[axis]
@@ -196,7 +223,7 @@ class _SourceRows:
         return self._pixels[_along(axis, start - low, high - low)]
 
     def _read(self, box: Window) -> npt.NDArray[Any]:
-        return self._level[window_slices(box)].read(cached=False)
+        return self._level.read(box)
 
     def _read_again(self, box: Window) -> npt.NDArray[Any]:
         """Read a box into the memory of the one before, where that is large enough."""
@@ -204,7 +231,7 @@ class _SourceRows:
         if self._buffer.size < math.prod(shape):
             self._buffer = np.empty(math.prod(shape), self._level.dtype)
         out = self._buffer[: math.prod(shape)].reshape(shape)
-        return self._level[window_slices(box)].read(cached=False, out=out)
+        return self._level.read(box, out)
 
 
 def _with_range(box: Window, axis: int, start: int, stop: int) -> Window:

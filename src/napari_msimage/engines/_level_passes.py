@@ -37,6 +37,7 @@ _READ_BYTES: Final = 32 * 2**20
 #: Edges are written in pieces of this size, larger ones where they would be many.
 _EDGE_BYTES: Final = 8 * 2**20
 _EDGE_PIECES: Final = 8
+_ASKEW_PIECES: Final = 24
 #: Enough jobs to keep threads and workers busy, unless they get too small.
 _ENOUGH_JOBS: Final = 12
 _MIN_JOB_BYTES: Final = 4 * 2**20
@@ -82,6 +83,8 @@ class PassRequest:
     extents: tuple[Shape, ...]
     """Their tile extents."""
     channel_axis: int | None
+    keeps_tiles_whole: bool = False
+    """Whether jobs are cut at the source's tiles only, as these are costly to make."""
 
     @property
     def n_in_memory(self) -> int:
@@ -183,12 +186,58 @@ class _PassBuilder:
         """Part of the root that whole tiles cover, from the origin on."""
         if not self.n_streamed:
             return self.root
-        tiles = self.streamed_extents[0]
-        return tuple(n // e * e for n, e in zip(self.root, tiles, strict=True))
+        if self._is_askew:
+            return (0,) * len(self.root)
+        grid = self._write_grid
+        return tuple(n // e * e for n, e in zip(self.root, grid, strict=True))
+
+    @property
+    def _write_grid(self) -> Shape:
+        """Where boxes to write may be cut: at tiles, also those of a costly source."""
+        if self._is_askew:
+            return tuple(map(self._source_tile, range(len(self.root))))
+        extents = list(self.streamed_extents[0])
+        if self.request.keeps_tiles_whole:
+            for axis, n in enumerate(self.root):
+                both = math.lcm(extents[axis], self._source_tile(axis))
+                extents[axis] = both if both <= n else extents[axis]
+        return tuple(extents)
+
+    @property
+    def _is_askew(self) -> bool:
+        """Whether boxes follow the source's tiles alone, as no grid is common to both.
+
+        Such boxes are written in one piece each, so that they must be few.
+        """
+        few = self._nbytes(self.root) // _ASKEW_PIECES <= _JOB_BYTES
+        if not (self.request.keeps_tiles_whole and self.n_streamed and few):
+            return False
+        return any(
+            n % extent if tile >= n else extent % tile and tile % extent
+            for n, extent, tile in zip(
+                self.root,
+                self.streamed_extents[0],
+                map(self._source_tile, range(len(self.root))),
+                strict=True,
+            )
+        )
+
+    @property
+    def _cuts_tiles(self) -> bool:
+        """Whether blocks of several levels would share tiles of a costly source."""
+        if not self.request.keeps_tiles_whole:
+            return False
+        tiles = map(self._source_tile, range(len(self.root)))
+        return any(
+            tile < n and math.lcm(tile, coarse) > min(4 * max(tile, coarse), n)
+            for n, tile, coarse in zip(self.root, tiles, self.coarsest, strict=True)
+        )
 
     @property
     def goes_together(self) -> bool:
         """Whether several levels can be streamed side by side."""
+        if self._is_askew or self._cuts_tiles:
+            return False
         for level in self.levels[: self.n_streamed]:
             pairs = zip(
                 self.request.shapes[level], self.request.extents[level], strict=True
@@ -216,6 +265,8 @@ class _PassBuilder:
                 self.streamed_extents, self.factors, strict=False
             ):
                 unit = math.lcm(unit, extents[axis] * factors[axis])
+            if self.request.keeps_tiles_whole:
+                unit = math.lcm(unit, self._source_tile(axis))
             units.append(max(1, min(unit, n)))
         return tuple(units)
 
@@ -308,13 +359,14 @@ class _PassBuilder:
             if all(b > a for a, b in slab):
                 slabs.append(tuple(slab))
         total = sum(self._nbytes(window_shape(slab)) for slab in slabs)
-        budget = max(_EDGE_BYTES, total // _EDGE_PIECES)
+        n_pieces = _ASKEW_PIECES if self._is_askew else _EDGE_PIECES
+        budget = max(_EDGE_BYTES, total // n_pieces)
         return [piece for slab in slabs for piece in self._pieces(slab, budget)]
 
     def _pieces(self, slab: Window, budget: int) -> list[Window]:
         """Cut a slab into few pieces, along its longest axes, at tile borders."""
         lengths = list(window_shape(slab))
-        tiles = self.streamed_extents[0]
+        tiles = self._write_grid
         while self._nbytes(lengths) > budget:
             counts = [-(-n // e) for n, e in zip(lengths, tiles, strict=True)]
             axis = max(range(len(lengths)), key=counts.__getitem__)
@@ -387,10 +439,16 @@ class _PassBuilder:
         extent, coarse = self.request.source_extents[axis], self.coarsest[axis]
         if not self._is_whole(axis):
             return coarse * max(1, round(extent * m / n / coarse))
-        in_root = extent // math.gcd(extent, n // m)
+        in_root = self._source_tile(axis)
         aligned = math.lcm(in_root, coarse)
         most = 4 * max(in_root, coarse)
         return aligned if aligned <= most else coarse * -(-in_root // coarse)
+
+    def _source_tile(self, axis: int) -> int:
+        """Return the least root pixels that are whole tiles of the source."""
+        n, m = self.request.source_shape[axis], self.root[axis]
+        extent = self.request.source_extents[axis]
+        return extent // math.gcd(extent, n // m) if n % m == 0 else 1
 
     def _source_bytes(self, step: Sequence[int]) -> int:
         return math.prod(self._source_lengths(step)) * self.request.dtype.itemsize
@@ -427,6 +485,8 @@ class _PassBuilder:
             lengths = [n // f for n, f in zip(window_shape(job), factors, strict=True)]
             band = [*extents[: axis + 1], *lengths[axis + 1 :]]
             bands += self._nbytes(band) * (rows + 2) * self._n_streams
+        if not min(self.interior):
+            bands = self._nbytes(window_shape(job))  # written in one piece
         return (
             self._decoded_bytes(step)
             + 2 * self._source_bytes(step)

@@ -29,7 +29,7 @@ from ._level_wishes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..storage import MultiscaleImage, SOMATileDBContext
     from ._level_facts import ImageFacts
@@ -146,16 +146,34 @@ def plan_levels(
         wish = StepWish(factor, max_side, n_levels, between, replace)
         wanted = missing_shapes(facts, wish)
         named = name_missing(facts, wanted, keys, replace=replace)
-    return _complete(facts, named, method, n_threads, platform_config)
+    return complete_plan(facts, named, method, n_threads, platform_config)
 
 
-def _complete(
+def complete_plan(
     facts: ImageFacts,
-    named: list[tuple[str, Shape]],
+    named: Sequence[tuple[str, Shape]],
     method: Any,
     n_threads: int | None,
     platform_config: Any,
+    *,
+    extents_of: Mapping[str, Shape] | None = None,
+    keeps_tiles_whole: bool = False,
 ) -> LevelPlan:
+    """Return the plan of levels whose keys and shapes are decided.
+
+    Parameters
+    ----------
+    facts : ImageFacts
+        The image; its finest level is the source.
+    named : sequence of (str, tuple of int)
+        Keys and shapes, finest first.
+    method, n_threads, platform_config
+        As for `plan_levels`.
+    extents_of : mapping of str to tuple of int, optional
+        Tile extents of some levels, instead of those that would be chosen.
+    keeps_tiles_whole : bool
+        See `PassRequest`.
+    """
     existing = {key for key, _ in facts.levels}
     levels = []
     for key, shape in named:
@@ -167,7 +185,8 @@ def _complete(
             facts.dtype,
             facts.channel_axis,
             platform_config,
-            choose_extents(shape, default, facts.source_extents, facts.channel_axis),
+            (extents_of or {}).get(key)
+            or choose_extents(shape, default, facts.source_extents, facts.channel_axis),
         )
         levels.append(
             PlannedLevel(
@@ -180,7 +199,9 @@ def _complete(
                 replaces=key in existing,
             )
         )
-    threads, peak = _threads_and_memory(facts, levels, method, n_threads)
+    threads, peak = _threads_and_memory(
+        facts, levels, method, n_threads, keeps_tiles_whole=keeps_tiles_whole
+    )
     return LevelPlan(
         uri=facts.uri,
         axis_names=facts.axis_names,
@@ -196,7 +217,12 @@ def _complete(
 
 
 def _threads_and_memory(
-    facts: ImageFacts, levels: list[PlannedLevel], method: Any, n_threads: int | None
+    facts: ImageFacts,
+    levels: list[PlannedLevel],
+    method: Any,
+    n_threads: int | None,
+    *,
+    keeps_tiles_whole: bool,
 ) -> tuple[int, int]:
     """Return how many threads to use, and the memory that the run takes with them."""
     wanted = min(os.cpu_count() or 1, _MAX_THREADS)
@@ -212,6 +238,7 @@ def _threads_and_memory(
         tuple(level.shape for level in levels),
         tuple(level.tile_extents for level in levels),
         facts.channel_axis,
+        keeps_tiles_whole,
     )
     passes = plan_passes(request)
     kept = sum(level.nbytes for level in levels[len(levels) - request.n_in_memory :])

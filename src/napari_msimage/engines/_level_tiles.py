@@ -54,7 +54,9 @@ def choose_extents(
             for plane_axis in spatial[-2:]:
                 extents[plane_axis] = fitting_extent(shape[plane_axis], _BEST_DEEP_EDGE)
     if channel_axis is not None and source_extents[channel_axis] > 1:
-        extents[channel_axis] = -(-shape[channel_axis] // _MAX_STREAMS)
+        extents[channel_axis] = max(
+            extents[channel_axis], -(-shape[channel_axis] // _MAX_STREAMS)
+        )
     edge = _BEST_DEEP_EDGE
     while math.prod(extents) > _MAX_CELLS and edge > 1:
         edge //= 2

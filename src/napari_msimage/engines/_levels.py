@@ -31,11 +31,11 @@ from ._progress import Progress, run
 from ._windows import window_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
-    from ..storage import StagedLevels
+    from ._pixel_source import GivenLevel
 
 #: How often a run looks whether it is wanted any more, and tells how far it is.
 _PULSE_S: Final = 0.1
@@ -157,7 +157,7 @@ def write_levels(
         staged = stack.enter_context(
             stage_levels(uri, specs, replace=replaced, context=context)
         )
-        making = _Run(plan, source_uri, context, staged, workers)
+        making = LevelsRun(plan, source_uri, context, staged, workers)
         yield from making.all_passes()
         staged.register()
     return tuple(level.key for level in plan.levels)
@@ -221,25 +221,60 @@ class Workers(Protocol):
         ...
 
 
-class _Run:
-    """One run: the passes one after the other."""
+class Targets(Protocol):
+    """Arrays that wait for their pixels."""
+
+    @property
+    def uris(self) -> Mapping[str, str]:
+        """Address of each level's array by key."""
+        ...
+
+    @property
+    def timestamp_ms(self) -> int:
+        """Timestamp to write all pixels with, ms since 1970-01-01 UTC."""
+        ...
+
+
+class LevelsRun:
+    """One run: the passes one after the other.
+
+    Parameters
+    ----------
+    plan : LevelPlan
+        What to make.
+    source_uri : str
+        Address of the stored source.
+    context : SOMATileDBContext
+        TileDB configuration.
+    staged : Targets
+        Where to write.
+    workers : Workers
+        Who does the jobs.
+    given : GivenLevel, optional
+        Pixels of this process to read instead of the stored source.
+    request : PassRequest, optional
+        What the passes depend on; by default that of the plan.
+    """
 
     def __init__(
         self,
         plan: LevelPlan,
         source_uri: str,
         context: SOMATileDBContext,
-        staged: StagedLevels,
+        staged: Targets,
         workers: Workers,
+        given: GivenLevel | None = None,
+        request: PassRequest | None = None,
     ) -> None:
         self._plan = plan
         self._source_uri = source_uri
         self._context = context
         self._staged = staged
         self._workers = workers
-        self._request = request_of(plan)
+        self._given = given
+        self._request = request or request_of(plan)
 
-    def all_passes(self) -> Iterator[Progress]:
+    def all_passes(self) -> Generator[Progress, None, None]:
         """Make all levels; yields the progress."""
         passes = plan_passes(self._request)
         source_bytes = math.prod(self._plan.source_shape) * self._plan.dtype.itemsize
@@ -292,6 +327,7 @@ class _Run:
                 band_axis=one.band_axis,
                 split_axis=self._plan.channel_axis if one.is_split else None,
                 is_edge=is_edge,
+                given=self._given,
             )
             for box, is_edge in boxes
         ]

@@ -14,21 +14,24 @@ from ..errors import (
     SOMAError,
     StorageError,
 )
-from ..storage import STAGING_MARK, check_space, is_abandoned, staging_name
+from ..storage import STAGING_MARK, check_space, is_abandoned, probe, staging_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MARK: Final = f".{STAGING_MARK}"
+_OLD: Final = ".old."
 
 
 @contextlib.contextmanager
-def staged_folder(destination: str, nbytes: int) -> Iterator[str]:
+def staged_folder(
+    destination: str, nbytes: int, *, replace: bool = False
+) -> Iterator[str]:
     """Give a temporary path beside `destination`, and rename it when the block ends.
 
     The block makes the folder at that path. If it raises (or the generator that it is
-    in gets closed), the folder is removed and `destination` never existed. What
-    processes that died have left for the same destination is removed first.
+    in gets closed), the folder is removed and `destination` is what it was. What
+    processes that died have left for the same destination is put right first.
 
     Parameters
     ----------
@@ -36,6 +39,10 @@ def staged_folder(destination: str, nbytes: int) -> Iterator[str]:
         Absolute local path of the folder to make.
     nbytes : int
         How much will be written at most, uncompressed.
+    replace : bool
+        Whether a SOMA object at `destination` may be replaced. When the block ends it
+        is moved aside, to a name with ``.old.`` in it, and removed after the swap; if
+        the swap does not finish it is moved back, at the latest by the next run.
 
     Yields
     ------
@@ -45,7 +52,8 @@ def staged_folder(destination: str, nbytes: int) -> Iterator[str]:
     Raises
     ------
     AlreadyExistsError
-        If there is something at `destination`, before or after the block.
+        If there is something at `destination`, before or after the block, that may
+        not be replaced.
     DoesNotExistError
         If the folder around it is missing.
     StorageError
@@ -53,8 +61,8 @@ def staged_folder(destination: str, nbytes: int) -> Iterator[str]:
     """
     parent = os.path.dirname(destination)
     with _system_errors(destination):
-        if os.path.lexists(destination):
-            raise _already_exists(destination)
+        _restore_replaced(destination)
+        _check_free(destination, replace=replace)
         if not os.path.isdir(parent):
             msg = (
                 f"Cannot write {destination!r}: the folder {parent!r} does not exist. "
@@ -67,7 +75,11 @@ def staged_folder(destination: str, nbytes: int) -> Iterator[str]:
     try:
         yield staging
         with _system_errors(destination):
-            _move_into_place(staging, destination)
+            _check_free(destination, replace=replace)
+            if os.path.lexists(destination):
+                _swap(staging, destination)
+            else:
+                _move_into_place(staging, destination)
     finally:
         # After success there is nothing left at this path.
         shutil.rmtree(staging, ignore_errors=True)
@@ -85,9 +97,45 @@ def _system_errors(destination: str) -> Iterator[None]:
         raise kind(msg) from err
 
 
-def _move_into_place(staging: str, destination: str) -> None:
-    if os.path.lexists(destination):
+def _check_free(destination: str, *, replace: bool) -> None:
+    if not os.path.lexists(destination):
+        return
+    if not replace:
         raise _already_exists(destination)
+    found = None if os.path.islink(destination) else probe(destination)
+    if found is None or not found.startswith("SOMA"):
+        msg = (
+            f"What is at {destination!r} is no SOMA image or scene of its own, so it "
+            "is not replaced. Choose another place or remove it yourself."
+        )
+        raise AlreadyExistsError(msg)
+
+
+def _swap(staging: str, destination: str) -> None:
+    """Move the old object aside and the new one into place; back on failure."""
+    old = f"{destination}{_OLD}{staging_name()}"
+    os.rename(destination, old)
+    try:
+        _move_into_place(staging, destination)
+    except BaseException:
+        if not os.path.lexists(destination):
+            os.rename(old, destination)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _restore_replaced(destination: str) -> None:
+    """Finish, or undo, the swaps of processes that died."""
+    for old in _beside(destination, _OLD):
+        if not is_abandoned(old):
+            continue
+        if os.path.lexists(destination):
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(old, destination)
+
+
+def _move_into_place(staging: str, destination: str) -> None:
     try:
         os.rename(staging, destination)
     except OSError as err:
@@ -106,14 +154,20 @@ def _move_into_place(staging: str, destination: str) -> None:
 def _already_exists(destination: str) -> AlreadyExistsError:
     return AlreadyExistsError(
         f"There is something at {destination!r} already; it is left as it is. Choose "
-        "another place or remove it first."
+        "another place, remove it first, or ask to replace it (replace=True)."
     )
 
 
 def _remove_leftovers(destination: str) -> None:
-    prefix = os.path.basename(destination) + _MARK
-    with os.scandir(os.path.dirname(destination)) as entries:
-        leftovers = [e.path for e in entries if e.name.startswith(prefix)]
-    for path in leftovers:
+    for path in _beside(destination, _MARK):
         if is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _beside(destination: str, mark: str) -> list[str]:
+    """Return the paths beside a destination whose names are its own and a mark."""
+    parent, name = os.path.split(destination)
+    if not os.path.isdir(parent):
+        return []
+    with os.scandir(parent) as entries:
+        return sorted(e.path for e in entries if e.name.startswith(name + mark))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._hints import ChannelHints, DisplayHints, make_hints, read_hints, write_hints
     from ._open import open_image
     from ._reader import get_reader
+    from ._write_layers import write_layers
 
 _HOME = {
     "ChannelHints": "_hints",
@@ -22,6 +23,7 @@ _HOME = {
     "open_image": "_open",
     "read_hints": "_hints",
     "write_hints": "_hints",
+    "write_layers": "_write_layers",
 }
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "open_image",
     "read_hints",
     "write_hints",
+    "write_layers",
 ]
 
 

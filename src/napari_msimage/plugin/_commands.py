@@ -17,7 +17,7 @@ _SOMA_PATTERNS = ("*.soma/", "*.soma/*")
 
 
 def open_image_dialog() -> None:
-    """Ask for a folder or URI and open the image in the current viewer."""
+    """Ask for a folder or URI and open what is there in the current viewer."""
     from ._open import OpenRequest
     from .widgets._open_dialog import ask_for_uri
 
@@ -27,7 +27,7 @@ def open_image_dialog() -> None:
 
 
 def open_in_background(viewer: Any, request: OpenRequest) -> Any:
-    """Open an image without stopping the window; return the worker.
+    """Open an image or scene without stopping the window; return the worker.
 
     The window stays alive while a slow server is asked; what goes wrong is told in a
     notification.
@@ -144,7 +144,7 @@ def show_image_as(viewer: Any, layer: Any, *, rgb: bool) -> list[Any]:
     from ._open import read_layers
 
     request, old = _image_of(viewer, layer)
-    if all(bool(other.rgb) == rgb for other in old):
+    if all(bool(getattr(other, "rgb", False)) == rgb for other in old):
         return old
     new = read_layers(dataclasses.replace(request, rgb=rgb))
     return _replace_layers(viewer, old, new)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
-import re
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
 from ..errors import ArgumentError, FormatError
+from ._hint_fields import (
+    ChannelName,
+    ColormapName,
+    LayerHints,
+    LenientLayer,
+    LenientLayerType,
+    LenientOrder,
+    LenientPlacement,
+    Limits,
+    Record,
+    problem_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,55 +29,22 @@ HINTS_KEY: Final = "napari_msimage"
 HINTS_VERSION: Final = 1
 
 #: Longer texts are taken for damage and never parsed.
-_MAX_TEXT: Final = 64 * 1024
-_MAX_NAME: Final = 200
+MAX_HINTS_BYTES: Final = 64 * 1024
 _MAX_CHANNELS: Final = 4096
-_COLORMAP = re.compile(r"[A-Za-z0-9 ._-]{1,64}|#[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?")
 
 
-def _check_name(name: str) -> str:
-    text = "".join(c if c.isprintable() else " " for c in name).strip()
-    if not text or len(text) > _MAX_NAME:
-        msg = f"a channel name has 1 to {_MAX_NAME} printable characters, got {name!r}"
-        raise ValueError(msg)
-    return text
-
-
-def _check_colormap(colormap: str) -> str:
-    if not _COLORMAP.fullmatch(colormap):
-        msg = f"a colormap is a name or '#rrggbb', got {colormap!r}"
-        raise ValueError(msg)
-    return colormap
-
-
-def _check_limits(limits: tuple[float, float]) -> tuple[float, float]:
-    low, high = limits
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        msg = f"contrast limits are two finite numbers, low < high, got {limits!r}"
-        raise ValueError(msg)
-    return limits
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
-
-class ChannelHints(_Model):
+class ChannelHints(LayerHints):
     """How one channel wants to be shown; what is None is left to the defaults."""
 
-    name: Annotated[str, AfterValidator(_check_name)] | None = None
+    name: ChannelName | None = None
     """What the channel shows, as in "DAPI"."""
-    colormap: Annotated[str, AfterValidator(_check_colormap)] | None = None
+    colormap: ColormapName | None = None
     """Name of a napari colormap, or ``#rrggbb`` for black to that colour."""
-    contrast_limits: (
-        Annotated[tuple[float, float], AfterValidator(_check_limits)] | None
-    ) = Field(default=None, strict=False)
+    contrast_limits: Limits | None = None
     """Values shown as black and as full colour, in pixel values."""
-    visible: bool | None = None
-    """Whether the layer starts visible."""
 
 
-class DisplayHints(_Model):
+class DisplayHints(Record):
     """How an image wants to be shown in napari.
 
     Stored as JSON text in the image's metadata under `HINTS_KEY`. Unknown fields are
@@ -89,6 +59,14 @@ class DisplayHints(_Model):
         default=(), strict=False, max_length=_MAX_CHANNELS
     )
     """Per channel, in stored order; may be shorter than the channel axis."""
+    layer_type: LenientLayerType = None
+    """Whether integers are labels or an image; None: an image."""
+    layer: LenientLayer = None
+    """Looks of the one layer that shows colours or labels."""
+    placement: LenientPlacement = None
+    """The layer's transform as it was, where the stored one says less."""
+    order: LenientOrder = None
+    """Position among the layers of a scene, from the bottom."""
 
     @model_validator(mode="before")
     @classmethod
@@ -112,31 +90,49 @@ def hints_to_json(hints: DisplayHints) -> str:
     return json.dumps({"version": hints.version, **record}, ensure_ascii=False)
 
 
-def hints_from_json(text: str | bytes) -> DisplayHints:
+def hints_from_json(text: str | bytes, notes: list[str] | None = None) -> DisplayHints:
     """Return the hints stored as text.
+
+    Parameters
+    ----------
+    text : str or bytes
+        JSON.
+    notes : list of str, optional
+        Gets a line per damaged value that was left out, as in
+        ``"gamma: Input should be greater than 0"``.
 
     Raises
     ------
     FormatError
         If the text is damaged, or of a version that this one does not know.
     """
-    if len(text) > _MAX_TEXT:
-        msg = f"Bad display hints: {len(text)} characters, more than {_MAX_TEXT}."
+    if len(text) > MAX_HINTS_BYTES:
+        msg = f"Bad display hints: {len(text)} characters, more than {MAX_HINTS_BYTES}."
         raise FormatError(msg)
+    left_out: list[str] = [] if notes is None else notes
     try:
         record = json.loads(text)
         if not isinstance(record, dict) or "version" not in record:
             msg = "expected a JSON object with a 'version'"
             raise ValueError(msg)
-        return DisplayHints.model_validate_json(text)
+        return DisplayHints.model_validate_json(text, context=left_out)
     except ValidationError as err:
-        raise FormatError(f"Bad display hints: {_first_problem(err)}.") from err
+        raise FormatError(f"Bad display hints: {problem_of(err)}.") from err
     except (ValueError, RecursionError) as err:
         raise FormatError(f"Bad display hints: {err}.") from err
 
 
-def read_hints(metadata: Mapping[str, Any]) -> DisplayHints | None:
+def read_hints(
+    metadata: Mapping[str, Any], notes: list[str] | None = None
+) -> DisplayHints | None:
     """Return the hints among an image's metadata, or None when there are none.
+
+    Parameters
+    ----------
+    metadata : mapping
+        The image's.
+    notes : list of str, optional
+        Gets a line per damaged value that was left out.
 
     Raises
     ------
@@ -149,7 +145,7 @@ def read_hints(metadata: Mapping[str, Any]) -> DisplayHints | None:
     if not isinstance(value, str | bytes):
         msg = f"Bad display hints: expected text, got {type(value).__name__}."
         raise FormatError(msg)
-    return hints_from_json(value)
+    return hints_from_json(value, notes)
 
 
 def write_hints(uri: str, hints: DisplayHints | None, *, context: Any = None) -> None:
@@ -187,7 +183,8 @@ def make_hints(
     ----------
     channels : iterable of mappings
         Per channel, in stored order: any of ``name``, ``colormap``,
-        ``contrast_limits`` (low, high) and ``visible``.
+        ``contrast_limits`` (low, high), ``visible`` and the other fields of
+        `ChannelHints`.
     rgb : bool, optional
         Whether to show one colour layer.
 
@@ -206,12 +203,4 @@ def make_hints(
             rgb=rgb, channels=tuple(ChannelHints(**record) for record in records)
         )
     except ValidationError as err:
-        raise ArgumentError(f"Bad display hints: {_first_problem(err)}.") from err
-
-
-def _first_problem(err: ValidationError) -> str:
-    """Say in one line where the first problem is, and what it is."""
-    problem = err.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    text = problem["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"{place}: {text}" if place else text
+        raise ArgumentError(f"Bad display hints: {problem_of(err)}.") from err

@@ -94,11 +94,14 @@ def levels_to_show(
     stored: list[LevelArray],
     plan: ImagePlan,
     layer: LayerPlan,
+    *,
+    n_images: int = 1,
 ) -> tuple[list[Any], LayerPlan]:
     """Return the levels of one layer for napari, and its plan with contrast limits.
 
     A small image is shown as it is stored; a larger one through a display, which adds
-    what small levels it lacks and keeps any one read small.
+    what small levels it lacks and keeps any one read small. `n_images` that are opened
+    together share the memory for that.
     """
     levels, find_limits = levels_and_limits(
         image,
@@ -106,9 +109,9 @@ def levels_to_show(
         rgb=layer.rgb,
         channel=layer.channel,
         name=plan.name,
-        n_sharing=len(plan.layers),
+        n_sharing=len(plan.layers) * n_images,
     )
-    if not layer.rgb and layer.contrast_limits is None:
+    if layer.needs_limits:
         limits = _found_or_full(find_limits, image.dtype)
         layer = dataclasses.replace(layer, contrast_limits=limits)
     return levels, layer

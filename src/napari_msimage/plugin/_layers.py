@@ -1,7 +1,8 @@
 """Mapping between a multiscale image and napari layers; pure, reads no pixels.
 
 napari's axes are the coordinate space's axes in reverse order (x, y, z gives z, y, x),
-whatever the stored order. World coordinates equal the image's coordinate space.
+whatever the stored order. World coordinates equal the image's coordinate space, or
+that of a scene.
 
 In 2-D and 3-D alike, napari 0.9 puts all levels over the same extent: level k's pixels
 are reference size ÷ level size large, the ratio that SOMA's transforms have. Along an
@@ -19,14 +20,18 @@ import numpy as np
 from ..errors import UnsupportedError
 from ._colormaps import default_colormaps, usable_colormap
 from ._hints import DisplayHints
+from ._layer_transform import placement_arguments
+from ._look_arguments import late_attributes, look_arguments, own_colormap
 from ._units import unit_for_napari
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..coordinates import CoordinateSpace
+    from ._hint_fields import LayerHints
+    from ._placement import FloatArray
 
-LayerTuple: TypeAlias = "tuple[list[Any], dict[str, Any], str]"
+LayerTuple: TypeAlias = "tuple[Any, dict[str, Any], str]"
 
 #: Name of the channel axis in a data axis order.
 CHANNEL_AXIS: Final = "soma_channel"
@@ -35,15 +40,20 @@ LAYER_METADATA_KEY: Final = "napari_msimage"
 #: Without hints, channels after these start hidden: each shown one costs a read.
 _MAX_VISIBLE: Final = 8
 _MAX_SPATIAL: Final = 3
-#: Pixel types that napari's colour textures take.
-_COLOUR_TYPES: Final = ("uint8", "uint16", "float32")
+#: Pixel types that napari's colour textures take, float64 as float32.
+COLOUR_TYPES: Final = ("uint8", "uint16", "float32", "float64")
 
 
-class ImageFacts(Protocol):
-    """What the mapping asks of a multiscale image."""
+class InSpace(Protocol):
+    """What has a coordinate space."""
 
     @property
     def coordinate_space(self) -> CoordinateSpace: ...
+
+
+class ImageFacts(InSpace, Protocol):
+    """What the mapping asks of a multiscale image."""
+
     @property
     def data_axis_order(self) -> tuple[str, ...]: ...
     @property
@@ -95,7 +105,7 @@ def translate_to_origin(translate: float, pixel_size: float = 1.0) -> float:
 # Axes and units -------------------------------------------------------------------
 
 
-def display_axes(image: ImageFacts) -> tuple[str, ...]:
+def display_axes(image: InSpace) -> tuple[str, ...]:
     """Return the names of the layers' axes: the space's axes, reversed.
 
     napari needs two axes: an image with one is shown as a row, which gets an axis of
@@ -105,11 +115,11 @@ def display_axes(image: ImageFacts) -> tuple[str, ...]:
     return names if len(names) > 1 else ("row" if names[0] != "row" else "-", *names)
 
 
-def _spatial_axes(image: ImageFacts) -> tuple[str, ...]:
+def _spatial_axes(image: InSpace) -> tuple[str, ...]:
     return tuple(axis.name for axis in reversed(image.coordinate_space.axes))
 
 
-def display_units(image: ImageFacts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def display_units(image: InSpace) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return a unit per axis of `display_axes`, and notes on odd ones.
 
     Lengths and times that napari knows are passed on; an axis without unit, or with
@@ -208,14 +218,32 @@ class LayerPlan:
     """Index on the channel axis; None for a colour layer or without such an axis."""
     rgb: bool
     """Whether the channels are colours."""
-    colormap: str = "gray"
-    """Name of a napari colormap, or ``#rrggbb``."""
+    colormap: Any = "gray"
+    """Name of a napari colormap, ``#rrggbb``, or a napari Colormap."""
     contrast_limits: tuple[float, float] | None = None
     """Black and full colour, in pixel values; None: find them in the pixels."""
     visible: bool = True
     """Whether the layer starts visible."""
     blending: str = "additive"
     """napari's blending mode."""
+    is_labels: bool = False
+    """Whether the integers are labels."""
+    looks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """More arguments for napari; they win over those above."""
+    late: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Attributes to be set once the layer exists."""
+    user_metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """For ``layer.metadata``, beside our own entry."""
+
+    @property
+    def kind(self) -> str:
+        """Napari's layer type."""
+        return "labels" if self.is_labels else "image"
+
+    @property
+    def needs_limits(self) -> bool:
+        """Whether contrast limits have to be found in the pixels."""
+        return not (self.rgb or self.is_labels) and self.contrast_limits is None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -232,6 +260,8 @@ class ImagePlan:
     """A unit per axis."""
     notes: tuple[str, ...]
     """Sentences the user should see."""
+    placement: Mapping[str, Any]
+    """napari's arguments for where the layers lie."""
 
 
 def is_rgb(image: ImageFacts, hints: DisplayHints, rgb: bool | None = None) -> bool:
@@ -257,12 +287,12 @@ def is_rgb(image: ImageFacts, hints: DisplayHints, rgb: bool | None = None) -> b
     can = (
         image.has_channel_axis
         and image.nchannels in (3, 4)
-        and image.dtype.name in _COLOUR_TYPES
+        and image.dtype.name in COLOUR_TYPES
     )
     if rgb and not can:
         msg = (
             f"An image of {image.nchannels} channels of {image.dtype} cannot be shown "
-            "as RGB; that takes 3 or 4 channels of uint8, uint16 or float32."
+            "as RGB; that takes 3 or 4 channels of uint8, uint16 or floats."
         )
         raise UnsupportedError(msg)
     if rgb is not None:
@@ -278,8 +308,10 @@ def plan_layers(
     *,
     name: str,
     rgb: bool | None = None,
+    matrix: FloatArray | None = None,
+    world: InSpace | None = None,
 ) -> ImagePlan:
-    """Decide which layers an image becomes and how they look.
+    """Decide which layers an image becomes, how they look and where they lie.
 
     Parameters
     ----------
@@ -290,7 +322,12 @@ def plan_layers(
     name : str
         Name of the image, for the layers.
     rgb : bool, optional
-        Overrides the rule of `is_rgb`.
+        Overrides the rule of `is_rgb`, and that of labels.
+    matrix : ndarray, (n_axes + 1, n_axes + 1), optional
+        Where a scene puts the image: centres of pixels to world coordinates, axes in
+        napari's order. By default world coordinates are image coordinates.
+    world : InSpace, optional
+        Has the names and units of the world's axes; by default the image.
 
     Returns
     -------
@@ -304,16 +341,52 @@ def plan_layers(
     """
     hints = hints or DisplayHints()
     _check_displayable(image)
-    units, notes = display_units(image)
-    if is_rgb(image, hints, rgb):
-        shown = hints.channel(0).visible is not False
-        layers: tuple[LayerPlan, ...] = (
-            LayerPlan(name, None, True, visible=shown, blending="translucent"),
-        )
+    units, notes = display_units(world or image)
+    layers: tuple[LayerPlan, ...]
+    if rgb is None and is_labels(image, hints):
+        layers = (_plan_whole(hints, name, is_labels=True),)
+    elif is_rgb(image, hints, rgb):
+        layers = (_plan_whole(hints, name, is_labels=False),)
     else:
         layers, more = _plan_channels(image, hints, name)
         notes += more
-    return ImagePlan(name, layers, display_axes(image), units, notes)
+    axes = display_axes(world or image)
+    # what a scene remembers of its images is about the scene's coordinates
+    is_elsewhere = matrix is None and hints.order is not None
+    remembered = None if is_elsewhere else hints.placement
+    placement = placement_arguments(remembered, matrix, len(axes))
+    return ImagePlan(name, layers, axes, units, notes, placement)
+
+
+def is_labels(image: ImageFacts, hints: DisplayHints) -> bool:
+    """Tell whether an image becomes a labels layer: integers whose hints say so."""
+    says_so = hints.layer_type == "labels"
+    return says_so and image.dtype.kind in "ui" and not image.has_channel_axis
+
+
+def _plan_whole(hints: DisplayHints, name: str, *, is_labels: bool) -> LayerPlan:
+    """Plan the one layer of colours or labels."""
+    hint = hints.layer or hints.channel(0)
+    return LayerPlan(
+        name=hint.layer_name or name,
+        channel=None,
+        rgb=not is_labels,
+        visible=hint.visible is not False,
+        blending="translucent",
+        is_labels=is_labels,
+        **_looks_of(hint if hints.layer else None, is_labels=is_labels, rgb=True),
+    )
+
+
+def _looks_of(hint: LayerHints | None, *, is_labels: bool, rgb: bool) -> dict[str, Any]:
+    """Return the fields of a plan that hold further looks."""
+    if hint is None:
+        return {}
+    return {
+        "looks": look_arguments(hint, is_labels=is_labels),
+        "late": late_attributes(hint, is_labels=is_labels, rgb=rgb),
+        "user_metadata": hint.user_metadata or {},
+    }
 
 
 def _check_displayable(image: ImageFacts) -> None:
@@ -345,13 +418,17 @@ def _plan_channels(
         fallback = name if n == 1 else f"{name} channel {index}"
         layers.append(
             LayerPlan(
-                name=f"{name} {hint.name}" if hint.name else fallback,
+                name=hint.layer_name
+                or (f"{name} {hint.name}" if hint.name else fallback),
                 channel=index if image.has_channel_axis else None,
                 rgb=False,
-                colormap=usable_colormap(hint.colormap) or colormaps[index],
+                colormap=own_colormap(hint)
+                or usable_colormap(hint.colormap)
+                or colormaps[index],
                 contrast_limits=hint.contrast_limits or _full_range(image.dtype),
                 visible=index < _MAX_VISIBLE if hint.visible is None else hint.visible,
                 blending="additive",
+                **_looks_of(hint, is_labels=False, rgb=False),
             )
         )
     notes = []
@@ -393,16 +470,34 @@ def layer_tuple(
     arguments: dict[str, Any] = {
         "name": layer.name,
         "multiscale": True,
-        "rgb": layer.rgb,
         "axis_labels": plan.axis_labels,
         "units": plan.units,
-        "scale": (1.0,) * len(plan.axis_labels),
-        "translate": (origin_to_translate(0.0),) * len(plan.axis_labels),
+        **plan.placement,
         "visible": layer.visible,
         "blending": layer.blending,
-        "metadata": metadata or {},
+        "metadata": _metadata_of(layer, metadata),
+        **layer.looks,
     }
+    if layer.is_labels:
+        return unguessed(levels), arguments, "labels"
+    arguments["rgb"] = layer.rgb
     if not layer.rgb:
         arguments["colormap"] = layer.colormap
         arguments["contrast_limits"] = layer.contrast_limits
     return list(levels), arguments, "image"
+
+
+def _metadata_of(layer: LayerPlan, own: dict[str, Any] | None) -> dict[str, Any]:
+    """Return ``layer.metadata``: the user's, and our entry with what is set late."""
+    metadata = {**layer.user_metadata, **(own or {})}
+    if layer.late and LAYER_METADATA_KEY in metadata:
+        entry = {**metadata[LAYER_METADATA_KEY], "late": dict(layer.late)}
+        metadata[LAYER_METADATA_KEY] = entry
+    return metadata
+
+
+def unguessed(levels: Sequence[Any]) -> Any:
+    """Return the levels of a labels layer so that napari does not unwrap one alone."""
+    from napari.layers._multiscale_data import MultiScaleData
+
+    return MultiScaleData(levels)

@@ -16,8 +16,9 @@ from ..errors import SOMAError
 from . import _layers
 from ._image_levels import check_inside, levels_and_limits, stored_levels
 from ._level_view import LevelView, ReadFailures
+from ._looks import is_labels_layer
 from ._notices import run_soon
-from ._open import OpenRequest, failures_of, image_name, request_of
+from ._open import OpenRequest, failures_of, name_of, request_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable
@@ -67,7 +68,7 @@ def image_of_layer(layer: Any) -> OpenImage | None:
 def _open_image(request: OpenRequest) -> OpenImage:
     from ..storage import normalize_uri
 
-    return OpenImage(image_name(request.uri), normalize_uri(request.uri), request)
+    return OpenImage(name_of(request), normalize_uri(request.uri), request)
 
 
 def images_in(layers: Iterable[Any]) -> list[OpenImage]:
@@ -124,7 +125,7 @@ def facts_of_layers(address: str) -> list[LayerFacts]:
             continue
         image_id, request = request_of(layer) or ("", image.request)
         channel = layer.metadata[_layers.LAYER_METADATA_KEY].get("channel")
-        rgb = bool(layer.rgb)
+        rgb = bool(getattr(layer, "rgb", False))
         found.append(LayerFacts(layer, image_id, request, rgb, channel, image.name))
     return found
 
@@ -160,6 +161,7 @@ def _read_levels_of(
 
     request = group[0].request
     failures = failures_of(group[0].image_id, group[0].name)
+    n_images = request.place.n_images if request.place else 1
     found = []
     with MultiscaleImage.open(request.uri, context=request.context) as image:
         if not request.allow_outside:
@@ -172,7 +174,7 @@ def _read_levels_of(
                 rgb=fact.rgb,
                 channel=fact.channel,
                 name=fact.name,
-                n_sharing=len(group),
+                n_sharing=len(group) * n_images,
             )
             found.append((fact, [LevelView(level, failures) for level in levels]))
     for note in notes:
@@ -226,7 +228,7 @@ def put_levels_of(layer: Any, levels: list[Any]) -> None:
     locked_shape = None if locked is None else tuple(layer.data[locked].shape)
     had_display = display_of(layer) is not None
     _keep_failures(layer, levels)
-    layer.data = levels
+    layer.data = _layers.unguessed(levels) if is_labels_layer(layer) else levels
     if not had_display and display_of(layer) is not None:
         watch_new_display(layer)
     shapes = [tuple(level.shape) for level in levels]

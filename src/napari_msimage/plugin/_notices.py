@@ -109,24 +109,24 @@ def _is_napari_command() -> bool:
 
 
 def ask_about_outside(uri: str, members: Mapping[str, str]) -> bool:
-    """Ask whether an image's members outside its folder may be opened.
+    """Ask whether what an image or a scene keeps outside its folder may be opened.
 
     Parameters
     ----------
     uri : str
-        The image.
+        The image or scene.
     members : mapping of str to str
-        Level keys and the addresses of their arrays.
+        Keys and addresses of the levels or members.
     """
     from qtpy.QtWidgets import QApplication, QMessageBox
 
     box = QMessageBox(QApplication.activeWindow())
     box.setObjectName("msimage-outside")
     box.setIcon(QMessageBox.Icon.Warning)
-    box.setWindowTitle("Levels outside the image")
+    box.setWindowTitle("Parts outside the folder")
     box.setText(
-        f"The image {uri!r} keeps levels outside its own folder. Opening them reads "
-        "those places with your permissions."
+        f"{uri!r} keeps parts outside its own folder. Opening them reads those places "
+        "with your permissions."
     )
     lines = [f"{key}: {place}" for key, place in members.items()]
     box.setInformativeText("\n".join(lines) + "\n\nOpen them?")

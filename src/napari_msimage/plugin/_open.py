@@ -14,11 +14,13 @@ from . import _layers
 from ._hints import DisplayHints, read_hints
 from ._image_levels import check_inside, levels_to_show, stored_levels
 from ._level_view import LevelView, ReadFailures
+from ._look_arguments import set_late_attributes
 from ._notices import ask_about_outside, is_interactive, run_soon, tell
 
 if TYPE_CHECKING:
     from ..storage import LevelArray, MultiscaleImage, SOMATileDBContext
     from ._layers import ImagePlan, LayerTuple
+    from ._scene_place import ScenePlace
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class OpenRequest:
     """TileDB settings."""
     tiledb_timestamp: Any = None
     """Show the image as of this time."""
+    place: ScenePlace | None = None
+    """Name and place that an image of a scene or a collection has there."""
 
 
 _FAILING_SUFFIX: Final = " (cannot be read)"
@@ -52,19 +56,26 @@ def open_image(
     context: SOMATileDBContext | None = None,
     tiledb_timestamp: Any = None,
 ) -> list[Any]:
-    """Open a SOMA multiscale image in napari.
+    """Open a SOMA multiscale image in napari, or all images of a scene.
+
+    World coordinates are those of the image, or of the scene, with the axes reversed:
+    every image of a scene lies where its registered transform puts it, in the scene's
+    units. One without a usable transform lies in its own pixels, which a note says.
 
     Parameters
     ----------
     uri : str or path
-        Folder or URI of the image; ``~`` and ``file://`` are understood.
+        Folder or URI of an image, a scene, a collection of images or scenes, or an
+        experiment; ``~`` and ``file://`` are understood. Of several scenes the first
+        is shown, the others are hidden.
     viewer : napari.Viewer, optional
         Where to; the current viewer, or a new one where there is none.
     rgb : bool, optional
         True: one colour layer; False: one layer per channel. By default what the
         image's hints say, and else colour for uint8 with 3 or 4 channels.
     allow_outside : bool
-        Whether levels outside the image's own folder may be read.
+        Whether levels outside the image's own folder may be read, and images outside
+        the folder of their scene.
     context : SOMATileDBContext, optional
         TileDB settings such as credentials.
     tiledb_timestamp : int or datetime.datetime, optional
@@ -72,15 +83,16 @@ def open_image(
 
     Returns
     -------
-    list of napari.layers.Image
+    list of napari.layers.Image or napari.layers.Labels
         Added to the viewer, bottom to top.
 
     Raises
     ------
     ConsentError
-        If levels are outside the image's folder and `allow_outside` is False.
+        If something is outside the folder and `allow_outside` is False.
     SOMAError
-        If it is not an image, is damaged, or napari cannot show it.
+        If there is no image, it is damaged, or napari cannot show it. Of several images
+        only those are left out, with a note, unless all are.
     """
     request = OpenRequest(os.fspath(uri), rgb, allow_outside, context, tiledb_timestamp)
     return add_layers(viewer or _current_viewer(), read_layers(request))
@@ -92,7 +104,12 @@ def add_layers(viewer: Any, layers: list[LayerTuple]) -> list[Any]:
 
     # the tuples may come from another thread, which leaves the viewers alone
     watch_open_viewers()
-    return [viewer.add_image(data, **kwargs) for data, kwargs, _ in layers]
+    added = []
+    for data, kwargs, kind in layers:
+        layer = getattr(viewer, f"add_{kind}")(data, **kwargs)
+        set_late_attributes(layer, _layers.LAYER_METADATA_KEY)
+        added.append(layer)
+    return added
 
 
 def _current_viewer() -> Any:
@@ -102,7 +119,7 @@ def _current_viewer() -> Any:
 
 
 def read_layers_or_tell(uri: str) -> list[LayerTuple]:
-    """Return the layers of an image; ask and tell where a person is waiting.
+    """Return the layers of an address; ask and tell where a person is waiting.
 
     Raises
     ------
@@ -130,34 +147,87 @@ def read_layers_or_tell(uri: str) -> list[LayerTuple]:
 
 
 def read_layers(request: OpenRequest) -> list[LayerTuple]:
-    """Open an image and return its layers; pixels are read of the coarsest level only.
+    """Open what a request names and return its layers, bottom to top.
+
+    Pixels are read of the coarsest levels only.
+
+    Raises
+    ------
+    ConsentError
+        If something is outside the folder and that was not allowed.
+    SOMAError
+        If there is no image, it is damaged, or napari cannot show it.
+    """
+    from ..storage import MultiscaleImage
+    from ._scene_walk import container_kind
+    from ._settings import apply_settings
+
+    # napari reads the manifests of all plugins for it: not before the first frame
+    run_soon(apply_settings, delay_ms=_SETTINGS_DELAY_MS)
+    try:
+        image = MultiscaleImage.open(
+            request.uri,
+            context=request.context,
+            tiledb_timestamp=request.tiledb_timestamp,
+        )
+    except FormatError:
+        kind = container_kind(request.uri, request.context)
+        if kind is None:
+            raise
+        from ._open_scene import read_scene
+
+        layers, notes = read_scene(request, kind)
+    else:
+        with image:
+            layers, notes = read_image(image, request)
+    for note in notes:
+        tell(note)
+    return layers
+
+
+def read_image(
+    image: MultiscaleImage, request: OpenRequest
+) -> tuple[list[LayerTuple], list[str]]:
+    """Return the layers of an open image, and notes for the user.
+
+    Parameters
+    ----------
+    image : MultiscaleImage
+        What the request names.
+    request : OpenRequest
+        How it is opened, now and again.
 
     Raises
     ------
     ConsentError
         If levels are outside the image's folder and that was not allowed.
     SOMAError
-        If it is not an image, is damaged, or napari cannot show it.
+        If it is damaged, or napari cannot show it.
     """
-    from ..storage import MultiscaleImage
-    from ._settings import apply_settings
+    if not request.allow_outside:
+        check_inside(image)
+    hints, notes = hints_of(image)
+    place = request.place
+    plan = _layers.plan_layers(
+        image,
+        hints,
+        name=name_of(request),
+        rgb=request.rgb,
+        matrix=place.matrix if place else None,
+        world=place,
+    )
+    stored, more = stored_levels(image)
+    layers = _make_layers(image, stored, plan, request)
+    if any(layer.late for layer in plan.layers):
+        _watch_for_late_attributes()
+    return layers, [*notes, *more, *plan.notes]
 
-    # napari reads the manifests of all plugins for it: not before the first frame
-    run_soon(apply_settings, delay_ms=_SETTINGS_DELAY_MS)
-    with MultiscaleImage.open(
-        request.uri, context=request.context, tiledb_timestamp=request.tiledb_timestamp
-    ) as image:
-        if not request.allow_outside:
-            check_inside(image)
-        hints, notes = hints_of(image)
-        plan = _layers.plan_layers(
-            image, hints, name=image_name(request.uri), rgb=request.rgb
-        )
-        stored, more = stored_levels(image)
-        layers = _make_layers(image, stored, plan, request)
-    for note in (*notes, *more, *plan.notes):
-        tell(note)
-    return layers
+
+def _watch_for_late_attributes() -> None:
+    """See to it that layers napari itself adds get what its constructors lack."""
+    from ._overview_job import watch_open_viewers
+
+    watch_open_viewers()
 
 
 def request_of(layer: Any) -> tuple[str, OpenRequest] | None:
@@ -187,6 +257,11 @@ def _mark_layers(image_id: str, *, is_failing: bool) -> None:
             layer.name_overlay.visible = is_failing
 
 
+def name_of(request: OpenRequest) -> str:
+    """Return the name of the image that a request is for."""
+    return request.place.name if request.place else image_name(request.uri)
+
+
 def image_name(uri: str) -> str:
     """Return a name for an image: the last part of its URI, without ``.soma``."""
     parts = [part for part in re.split(r"[/\\]", uri) if part not in ("", ".")]
@@ -201,10 +276,15 @@ def failures_of(image_id: str, name: str) -> ReadFailures:
 
 def hints_of(image: MultiscaleImage) -> tuple[DisplayHints | None, list[str]]:
     """Return the image's display hints, and notes on damaged ones."""
+    left_out: list[str] = []
     try:
-        return read_hints(image.metadata), []
+        hints = read_hints(image.metadata, left_out)
     except FormatError as err:
         return None, [f"{err} They are ignored; {image.uri!r} opens without them."]
+    if not left_out:
+        return hints, []
+    damaged = "; ".join(left_out[:3])
+    return hints, [f"Some display hints of {image.uri!r} are ignored: {damaged}."]
 
 
 def _make_layers(
@@ -217,11 +297,12 @@ def _make_layers(
     image_id = uuid.uuid4().hex
     _REQUESTS[image_id] = request
     failures = failures_of(image_id, plan.name)
+    n_images = request.place.n_images if request.place else 1
     result = []
     for layer in plan.layers:
-        levels, complete = levels_to_show(image, stored, plan, layer)
+        levels, complete = levels_to_show(image, stored, plan, layer, n_images=n_images)
         entry = {
-            "uri": image.uri,
+            "uri": request.uri,
             "image_id": image_id,
             "image_name": plan.name,
             "channel": layer.channel,

@@ -31,6 +31,8 @@ import numpy as np
 from ..engines import Display, build_display
 from ._contrast import find_contrast_limits
 from ._display_jobs import OverviewJobs, display_of, sampled_limits
+from ._layers import LAYER_METADATA_KEY
+from ._look_arguments import set_late_attributes
 from ._notices import has_window, is_window_thread
 
 if TYPE_CHECKING:
@@ -157,6 +159,7 @@ class _Watcher:
             window.destroyed.connect(self.detach_all)
 
     def _on_inserted(self, event: Any) -> None:
+        set_late_attributes(event.value, LAYER_METADATA_KEY)
         self.attach(event.value)
 
     def _on_removed(self, event: Any) -> None:

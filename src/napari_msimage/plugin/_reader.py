@@ -24,8 +24,8 @@ def get_reader(
     """Return a reader for TileDB folders and URIs, None for anything else.
 
     Looks for TileDB's own files and opens nothing; a URI is only looked at, not
-    contacted. A TileDB object that is no image is taken too: the reader then says what
-    it is. Never raises.
+    contacted. Images, scenes and experiments open; another TileDB object is taken too:
+    the reader then says what it is. Never raises.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def get_reader(
 
 
 def read(path: str | Sequence[str]) -> list[LayerTuple] | list[tuple[None]]:
-    """Return the layers of one image or several.
+    """Return the layers of one image, scene, collection or experiment, or several.
 
     A person at the window gets a message when an image cannot be opened, and a
     question when parts of it are stored elsewhere; code gets an exception.

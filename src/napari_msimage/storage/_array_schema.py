@@ -12,8 +12,9 @@ import tiledb
 from ..errors import AlreadyExistsError, ArgumentError, FormatError
 from ._context import is_local, storage_errors
 from ._datatypes import to_dtype
-from ._metadata import ARRAY_TYPE, ENCODING_VERSION, OBJECT_TYPE, VERSION_WRITTEN
+from ._metadata import ENCODING_VERSION, OBJECT_TYPE, VERSION_WRITTEN
 from ._probe import kind_of
+from ._soma_types import ARRAY_TYPE
 from ._staging import remove_object, staged_folder
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ from ._context import is_local, storage_errors
 from ._datatypes import is_timestamp
 from ._group import read_entries
 from ._header_check import check_headers
-from ._metadata import ARRAY_TYPE, Metadata, check_object
+from ._metadata import Metadata, check_object
 from ._probe import kind_of
 from ._soma_coords import box_to_slices
 from ._soma_object import Session
+from ._soma_types import ARRAY_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -217,7 +218,7 @@ def _open_for_reading(
         handle = tiledb.open(address, "r", timestamp=(0, timestamp_ms), ctx=ctx)
         try:
             metadata = read_entries(handle.meta)
-            check_object(metadata, ARRAY_TYPE, address)
+            check_object(metadata, address, ARRAY_TYPE)
             schema = read_schema(handle.schema, address)
         except BaseException:
             handle.close()

@@ -68,6 +68,16 @@ class WriteClock:
             self._base = base_ms
             self._last = max(self._last, base_ms)
 
+    def branch(self) -> WriteClock:
+        """Return a clock that knows the same writes and goes its own way from here."""
+        with self._lock:
+            other = WriteClock(self._base)
+            other._explicit = self._explicit
+            other._last = self._last
+            other._boxes = {uri: boxes.copy() for uri, boxes in self._boxes.items()}
+            other._names = dict(self._names)
+            return other
+
     def for_box(self, uri: str, start: Iterable[int], stop: Iterable[int]) -> int:
         """Return the timestamp for writing the cells ``[start, stop)`` of an array."""
         first, last = (np.array(list(end), dtype=np.int64) for end in (start, stop))
@@ -123,6 +133,14 @@ class _WrittenBoxes:
         self._stop = np.empty((16, n_dims), dtype=np.int64)
         self._stamp = np.empty(16, dtype=np.uint64)
         self._count = 0
+
+    def copy(self) -> _WrittenBoxes:
+        """Return the same boxes, to which others can be added."""
+        other = _WrittenBoxes(self._start.shape[1])
+        other._count = self._count
+        other._start, other._stop = self._start.copy(), self._stop.copy()
+        other._stamp = self._stamp.copy()
+        return other
 
     def latest(self, start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64]) -> int:
         """Return the last timestamp of the boxes that overlap ``[start, stop)``.

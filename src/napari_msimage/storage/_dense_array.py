@@ -14,9 +14,10 @@ from ._clock import WriteClock
 from ._context import check_context, check_uri, normalize_uri
 from ._datatypes import to_dtype
 from ._layout import plan_layout
-from ._metadata import ARRAY_TYPE, check_shape
+from ._metadata import check_shape
 from ._soma_coords import check_mode, check_result_order, coords_to_box
 from ._soma_object import SOMAObject
+from ._soma_types import ARRAY_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from ._array_schema import ArraySchema
     from ._context import OpenTimestamp, SOMATileDBContext
-    from ._soma_object import OpenMode
+    from ._soma_object import Maker, OpenMode
 
 
 class DenseNDArray(SOMAObject):
@@ -36,8 +37,6 @@ class DenseNDArray(SOMAObject):
     """
 
     _state: ArrayState
-    #: Keeps the image alive, and so open, while its level is in use.
-    _image: object
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         msg = (
@@ -85,16 +84,28 @@ class DenseNDArray(SOMAObject):
         """
         address = normalize_uri(check_uri(uri))
         context = check_context(context)
+        make = cls._prepare(type=type, shape=shape, platform_config=platform_config)
+        clock = WriteClock(context.open_timestamp_ms(tiledb_timestamp))
+        make(address, context, clock)
+        return cls._open(uri, address, "w", context, clock)
+
+    @classmethod
+    def _prepare(
+        cls, *, type: Any, shape: Sequence[int], platform_config: Any = None
+    ) -> Maker:
+        """Check the options of `create`, and return the function that writes."""
         dtype = to_dtype(type)
         sizes = check_shape(shape, "shape")
         if not 1 <= len(sizes) <= 5:
             msg = f"shape must have 1 to 5 sizes, got {sizes}"
             raise ArgumentError(msg)
         layout = plan_layout(sizes, dtype, None, platform_config)
-        clock = WriteClock(context.open_timestamp_ms(tiledb_timestamp))
-        ctx = context.tiledb_ctx(address)
-        create_array(address, sizes, dtype, layout, ctx, clock.base_ms)
-        return cls._open(uri, address, "w", context, clock)
+
+        def make(address: str, context: SOMATileDBContext, clock: WriteClock) -> None:
+            ctx = context.tiledb_ctx(address)
+            create_array(address, sizes, dtype, layout, ctx, clock.base_ms)
+
+        return make
 
     @classmethod
     def open(
@@ -144,18 +155,7 @@ class DenseNDArray(SOMAObject):
         clock: WriteClock,
     ) -> Self:
         """Open at a normalized address."""
-        self = object.__new__(cls)
-        self._image = None
-        self._state = ArrayState(uri, address, mode, context, clock)
-        return self
-
-    @classmethod
-    def _of_image(cls, state: ArrayState, image: object) -> Self:
-        """Return the array of a level, which its image opened and will close."""
-        self = object.__new__(cls)
-        self._image = image
-        self._state = state
-        return self
+        return cls._of_owner(ArrayState(uri, address, mode, context, clock), None)
 
     @classmethod
     def exists(
@@ -183,7 +183,7 @@ class DenseNDArray(SOMAObject):
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_state") and self._image is None:
+        if hasattr(self, "_owner") and self._owner is None:
             with contextlib.suppress(SOMAError):
                 self.close()
 

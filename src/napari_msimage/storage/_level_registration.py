@@ -12,8 +12,8 @@ from ._context import normalize_uri, storage_errors
 from ._group import load_group
 from ._image_levels import Level
 from ._level_journal import Journal, NewLevel, OldLevel, array_mark
-from ._level_places import member_for, relative_member
 from ._level_recovery import discard_old, undo_levels
+from ._member_places import member_for, relative_member
 from ._metadata import LEVEL_PREFIX
 from ._names import directory_name
 from ._staging import remove_object, sync_folder, sync_folders

@@ -15,6 +15,7 @@ import numpy as np
 from ..coordinates import CoordinateSpace, coordinate_space_from_json, parse_json
 from ..errors import ArgumentError, ArgumentTypeError, FormatError, LevelKeyError
 from ._datatypes import to_dtype, to_format
+from ._soma_types import IMAGE_TYPE, canonical_type, opening_advice
 
 OBJECT_TYPE: Final = "soma_object_type"
 ENCODING_VERSION: Final = "soma_encoding_version"
@@ -22,18 +23,11 @@ SPATIAL_ENCODING_VERSION: Final = "soma_spatial_encoding_version"
 COORDINATE_SPACE: Final = "soma_coordinate_space"
 IMAGE_SCHEMA: Final = "soma_multiscale_image_schema"
 LEVEL_PREFIX: Final = "soma_level_"
+SCENE_PREFIX: Final = "soma_scene_registry_"
 CHANNEL_AXIS: Final = "soma_channel"
 
-IMAGE_TYPE: Final = "SOMAMultiscaleImage"
-ARRAY_TYPE: Final = "SOMADenseNDArray"
 VERSION_WRITTEN: Final = "1.1.0"
 SPATIAL_VERSION_WRITTEN: Final = "0.2.0"
-_CONTAINERS: Final = (
-    "SOMACollection",
-    "SOMAExperiment",
-    "SOMAMeasurement",
-    "SOMAScene",
-)
 _VERSIONS: Final = ("1", "1.1.0")
 _SPATIAL_VERSIONS: Final = ("0.1.0", "0.2.0")
 
@@ -142,28 +136,28 @@ def read_text(metadata: Mapping[str, Any], key: str, uri: str) -> str:
     return value
 
 
-def check_object(metadata: Mapping[str, Any], expected: str, uri: str) -> None:
-    """Check the type and encoding version of a SOMA object.
+def check_object(metadata: Mapping[str, Any], uri: str, *expected: str) -> str:
+    """Check the type and encoding version of a SOMA object; return the type.
 
     Raises
     ------
     FormatError
-        If it is another type (said which) or an unknown version.
+        If it is another type (said which, and what opens it) or an unknown version.
     """
+    names = " or ".join(map(repr, expected))
     if OBJECT_TYPE not in metadata:
         msg = (
             f"At {uri!r} is a TileDB group or array that does not say what it is (the "
-            f"metadata entry {OBJECT_TYPE!r} is missing); expected a {expected!r}. It "
+            f"metadata entry {OBJECT_TYPE!r} is missing); expected a {names}. It "
             "may be damaged or made by another program."
         )
         raise FormatError(msg)
-    found = read_text(metadata, OBJECT_TYPE, uri)
-    if found.lower() != expected.lower():
-        msg = f"The object at {uri!r} is a {found!r}, not a {expected!r}."
-        if found in _CONTAINERS:
-            msg += " Images lie inside it; open the folder of one, such as 'img/hires'."
-        raise FormatError(msg)
+    found = canonical_type(read_text(metadata, OBJECT_TYPE, uri))
+    if found not in expected:
+        msg = f"The object at {uri!r} is a {found!r}, not a {names}."
+        raise FormatError(f"{msg} {opening_advice(found)}".rstrip())
     _check_version(metadata, ENCODING_VERSION, _VERSIONS, uri)
+    return found
 
 
 def _check_version(
@@ -178,6 +172,32 @@ def _check_version(
         raise FormatError(msg)
 
 
+def check_spatial_version(metadata: Mapping[str, Any], uri: str) -> None:
+    """Check the version of the spatial part of the format.
+
+    Raises
+    ------
+    FormatError
+        If it is missing or unknown.
+    """
+    _check_version(metadata, SPATIAL_ENCODING_VERSION, _SPATIAL_VERSIONS, uri)
+
+
+def read_coordinate_space(metadata: Mapping[str, Any], uri: str) -> CoordinateSpace:
+    """Return the stored coordinate space.
+
+    Raises
+    ------
+    FormatError
+        If it is missing or damaged.
+    """
+    try:
+        return coordinate_space_from_json(read_text(metadata, COORDINATE_SPACE, uri))
+    except ArgumentError as err:
+        msg = f"The metadata entry {COORDINATE_SPACE!r} at {uri!r} is damaged: {err}"
+        raise FormatError(msg) from err
+
+
 def read_image_metadata(
     metadata: Mapping[str, Any], uri: str
 ) -> tuple[CoordinateSpace, ImageSchema]:
@@ -188,13 +208,9 @@ def read_image_metadata(
     FormatError
         If one is missing, of the wrong type, or says something impossible.
     """
-    check_object(metadata, IMAGE_TYPE, uri)
-    _check_version(metadata, SPATIAL_ENCODING_VERSION, _SPATIAL_VERSIONS, uri)
-    try:
-        space = coordinate_space_from_json(read_text(metadata, COORDINATE_SPACE, uri))
-    except ArgumentError as err:
-        msg = f"The metadata entry {COORDINATE_SPACE!r} at {uri!r} is damaged: {err}"
-        raise FormatError(msg) from err
+    check_object(metadata, uri, IMAGE_TYPE)
+    check_spatial_version(metadata, uri)
+    space = read_coordinate_space(metadata, uri)
     return space, _read_schema(read_text(metadata, IMAGE_SCHEMA, uri), space, uri)
 
 

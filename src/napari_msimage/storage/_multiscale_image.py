@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import warnings
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
-from weakref import WeakSet, WeakValueDictionary
+import functools
+from typing import TYPE_CHECKING, Any, Self
 
 from ..coordinates import CoordinateSpace, coordinate_space_to_json
-from ..errors import ArgumentError, ArgumentTypeError, SOMAError, StoreWarning
-from ._clock import WriteClock
-from ._context import check_context, check_uri, normalize_uri, now_ms
+from ..errors import ArgumentError, ArgumentTypeError
+from ._context import check_uri, normalize_uri
 from ._image_create import check_spec, create_image
 from ._image_levels import channel_position
 from ._image_mapping import ImageMapping
@@ -19,7 +15,7 @@ from ._image_members import check_array
 from ._image_state import ImageState
 from ._lazy import LevelArray
 from ._metadata import COORDINATE_SPACE
-from ._soma_coords import check_mode, check_result_order
+from ._soma_coords import check_result_order
 from ._spatial_read import (
     SpatialRead,
     arrange,
@@ -32,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._context import OpenTimestamp, SOMATileDBContext
-    from ._soma_object import OpenMode
+    from ._soma_object import Maker
 
 
 class MultiscaleImage(ImageMapping):
@@ -54,12 +50,7 @@ class MultiscaleImage(ImageMapping):
 
     __slots__ = ()
 
-    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
-        msg = (
-            "MultiscaleImage is not made directly; use MultiscaleImage.open(uri) or "
-            "MultiscaleImage.create(uri, type=..., level_shape=...)"
-        )
-        raise ArgumentTypeError(msg)
+    _state_class = ImageState
 
     # Lifecycle
 
@@ -119,8 +110,32 @@ class MultiscaleImage(ImageMapping):
         AlreadyExistsError
             If something is stored at the URI.
         """
-        address = normalize_uri(check_uri(uri))
-        context = check_context(context)
+        check_uri(uri)
+        make = cls._prepare(
+            type=type,
+            level_shape=level_shape,
+            level_key=level_key,
+            level_uri=level_uri,
+            coordinate_space=coordinate_space,
+            data_axis_order=data_axis_order,
+            has_channel_axis=has_channel_axis,
+            platform_config=platform_config,
+        )
+        return cls._create(uri, make, context, tiledb_timestamp)
+
+    @classmethod
+    def _prepare(
+        cls,
+        *,
+        type: Any,
+        level_shape: Sequence[int],
+        level_key: str = "level0",
+        level_uri: str | None = None,
+        coordinate_space: Sequence[str] | CoordinateSpace = ("x", "y"),
+        data_axis_order: Sequence[str] | None = None,
+        has_channel_axis: bool = True,
+        platform_config: Any = None,
+    ) -> Maker:
         spec = check_spec(
             pixel_type=type,
             level_shape=level_shape,
@@ -131,134 +146,7 @@ class MultiscaleImage(ImageMapping):
             has_channel_axis=has_channel_axis,
             platform_config=platform_config,
         )
-        clock = WriteClock(context.open_timestamp_ms(tiledb_timestamp))
-        create_image(spec, address, context, clock)
-        return cls._open(uri, address, "w", context, clock)
-
-    @classmethod
-    def open(
-        cls,
-        uri: str,
-        mode: OpenMode = "r",
-        *,
-        tiledb_timestamp: OpenTimestamp | None = None,
-        context: SOMATileDBContext | None = None,
-        platform_config: Any = None,
-    ) -> Self:
-        """Open an image; no pixels are read.
-
-        Parameters
-        ----------
-        uri : str
-            Folder or address of the image.
-        mode : {"r", "w", "d"}
-            Read, write (also adds and removes levels), or delete levels only.
-        tiledb_timestamp : int or datetime.datetime, optional
-            Reading: show the state of that time. Writing: write with it; what is
-            changed is the present state.
-        context : SOMATileDBContext, optional
-            TileDB configuration.
-        platform_config : optional
-            As upstream's; has no effect.
-
-        Raises
-        ------
-        DoesNotExistError
-            If no TileDB group is there.
-        FormatError
-            If it is not a SOMA multiscale image, damaged, or of an unknown version.
-        """
-        check_mode(mode)
-        address = normalize_uri(check_uri(uri))
-        context = check_context(context)
-        clock = WriteClock(context.open_timestamp_ms(tiledb_timestamp))
-        return cls._open(uri, address, mode, context, clock)
-
-    @classmethod
-    def _open(
-        cls,
-        uri: str,
-        address: str,
-        mode: OpenMode,
-        context: SOMATileDBContext,
-        clock: WriteClock,
-    ) -> Self:
-        self = object.__new__(cls)
-        self._state = ImageState(uri, address, context, clock)
-        self._arrays = WeakValueDictionary()
-        self._state.load(mode, clock.base_ms, stacklevel=3)
-        _open_images.add(self)
-        return self
-
-    def reopen(
-        self, mode: OpenMode, tiledb_timestamp: OpenTimestamp | None = None
-    ) -> Self:
-        """Write pending changes and open again in another mode, in place.
-
-        Levels fetched before stay open in their mode; new ones get the new mode.
-
-        Returns
-        -------
-        MultiscaleImage
-            This same object.
-        """
-        check_mode(mode)
-        state = self._state
-        explicit = state.context.open_timestamp_ms(tiledb_timestamp)
-        if not state.closed:
-            state.flush_arrays()
-            state.flush()
-            state.clock.settle()
-        timestamp_ms = now_ms() if explicit is None else explicit
-        state.load(mode, timestamp_ms, stacklevel=2)
-        state.clock.restart(explicit, timestamp_ms)
-        return self
-
-    def close(self) -> None:
-        """Write pending changes and close the image and its levels.
-
-        May be called again. When writing fails the image stays open and keeps the
-        changes.
-        """
-        if not self._state.closed:
-            self._state.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_state") and not self._state.closed:
-            with contextlib.suppress(SOMAError):
-                self.close()
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        msg = (
-            f"An open image cannot be copied or pickled ({self!r}); pass its uri, "
-            f"{self.uri!r}, and open it there"
-        )
-        raise ArgumentTypeError(msg)
-
-    @classmethod
-    def exists(
-        cls,
-        uri: str,
-        context: SOMATileDBContext | None = None,
-        tiledb_timestamp: OpenTimestamp | None = None,
-    ) -> bool:
-        """Tell whether a SOMA multiscale image is at the URI (at that time)."""
-        check_uri(uri)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", StoreWarning)
-            try:
-                cls.open(
-                    uri, context=context, tiledb_timestamp=tiledb_timestamp
-                ).close()
-            except SOMAError:
-                return False
-        return True
+        return functools.partial(create_image, spec)
 
     # Pixels
 
@@ -399,24 +287,3 @@ class MultiscaleImage(ImageMapping):
         self._state.verify_mode("change the coordinate space of", "w")
         self._state.metadata.put(COORDINATE_SPACE, coordinate_space_to_json(value))
         self._state.space = value
-
-    def verify_open_for_writing(self) -> None:
-        """Do nothing if the image is open for writing.
-
-        Raises
-        ------
-        ModeError
-            If it is closed or open in another mode.
-        """
-        self._state.verify_mode("write to", "w")
-
-
-_open_images: Final[WeakSet[MultiscaleImage]] = WeakSet()
-
-
-@atexit.register
-def _close_open_images() -> None:
-    """Write what is pending in images that nobody closed before the program ends."""
-    for image in list(_open_images):
-        with contextlib.suppress(SOMAError):
-            image.close()

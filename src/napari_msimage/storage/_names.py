@@ -1,4 +1,4 @@
-"""Level keys, and the directory names made from them."""
+"""Level and member keys, and the directory names made from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ _MAX_NAME: Final = 200
 
 
 def check_level_key(key: Any) -> str:
-    """Return the level key if it can name a level.
+    """Return the level key if it can name a level; see `check_member_key`."""
+    return check_member_key(key, "level key", "the image's own folder", "level1")
+
+
+def check_member_key(
+    key: Any,
+    what: str = "member key",
+    own_folder: str = "the collection's own folder",
+    example: str = "img",
+) -> str:
+    """Return the key if it can name a member of a group.
 
     Raises
     ------
@@ -29,11 +39,11 @@ def check_level_key(key: Any) -> str:
         holds a NUL character or takes more than 100 bytes in UTF-8.
     """
     if not isinstance(key, str):
-        msg = f"A level key must be a str, got {type(key).__name__}: {key!r}"
+        msg = f"A {what} must be a str, got {type(key).__name__}: {key!r}"
         raise ArgumentTypeError(msg)
     reason = ""
     if key in ("", ".", ".."):
-        reason = "it would be the image's own folder or its parent"
+        reason = f"it would be {own_folder} or its parent"
     elif key.startswith("__"):
         reason = "names starting with '__' belong to TileDB"
     elif "\0" in key:
@@ -44,17 +54,17 @@ def check_level_key(key: Any) -> str:
         reason = "it is not valid Unicode text"
     if reason:
         msg = (
-            f"Cannot use {key!r} as a level key: {reason}. Choose another, such as "
-            "'level1'."
+            f"Cannot use {key!r} as a {what}: {reason}. Choose another, such as "
+            f"{example!r}."
         )
         raise ArgumentError(msg)
     return key
 
 
 def directory_name(key: str, is_taken: Callable[[str], bool]) -> str:
-    """Return the directory for a new level inside its image's folder.
+    """Return the directory for a new member inside its group's folder.
 
-    Percent-encoded as tiledbsoma does it. A directory that is taken, by a level
+    Percent-encoded as tiledbsoma does it. A directory that is taken, by a member
     deleted before or a leftover, is kept as it is: its history stays readable. A
     comma and a number then make the name unique, and no key can encode to a comma.
     """

@@ -18,7 +18,7 @@ from ._context import (
     now_ms,
     storage_errors,
 )
-from ._group import load_group
+from ._group import load_group, read_entries
 from ._header_check import check_headers
 from ._metadata import OBJECT_TYPE
 
@@ -58,8 +58,17 @@ def _local_kind(path: str) -> Kind:
     return "array" if os.path.isdir(os.path.join(path, "__schema")) else "folder"
 
 
-def require_group(uri: str, ctx: Any) -> None:
+def require_group(uri: str, ctx: Any, noun: str = "image") -> None:
     """Check that a TileDB group is at a normalized URI.
+
+    Parameters
+    ----------
+    uri : str
+        Where.
+    ctx : tiledb.Ctx
+        TileDB context for the address.
+    noun : str
+        What is expected there, for the message.
 
     Raises
     ------
@@ -72,16 +81,17 @@ def require_group(uri: str, ctx: Any) -> None:
     reasons = {
         "missing": f"Nothing is stored at {uri!r}. Check the spelling of the address.",
         "file": (
-            f"{uri!r} is a file or a broken link. A SOMA image is a folder; choose the "
-            "folder."
+            f"{uri!r} is a file or a broken link. A SOMA {noun} is a folder; choose "
+            "the folder."
         ),
         "folder": (
-            f"The folder {uri!r} is not a TileDB store. Choose the folder of the image "
-            "itself (it holds a file named '__tiledb_group.tdb')."
+            f"The folder {uri!r} is not a TileDB store. Choose the folder of the "
+            f"{noun} itself (it holds a file named '__tiledb_group.tdb')."
         ),
         "array": (
-            f"{uri!r} is a TileDB array, not an image. It may be one level; choose the "
-            "folder of the image around it."
+            f"{uri!r} is a TileDB array, not {'an' if noun == 'image' else 'a'} "
+            f"{noun}. It may be one level of an image; choose the folder of the {noun} "
+            "around it."
         ),
     }
     raise DoesNotExistError(reasons[kind])
@@ -107,7 +117,7 @@ def probe(uri: str, context: SOMATileDBContext | None = None) -> str | None:
         if kind == "group":
             found = load_group(address, ctx, now_ms()).metadata.get(OBJECT_TYPE)
         elif kind == "array":
-            found = _array_type(address, ctx)
+            found = array_entries(address, ctx, now_ms()).get(OBJECT_TYPE)
     except SOMAError:
         pass  # damaged: what is known so far is the answer
     if kind not in ("group", "array"):
@@ -117,9 +127,16 @@ def probe(uri: str, context: SOMATileDBContext | None = None) -> str | None:
     return found if isinstance(found, str) and found else kind
 
 
-def _array_type(uri: str, ctx: Any) -> Any:
+def array_entries(uri: str, ctx: Any, timestamp_ms: int) -> dict[str, Any]:
+    """Return the metadata of an array of any kind as of ``[0, timestamp_ms]``.
+
+    Raises
+    ------
+    SOMAError
+        One that says what is wrong; see `storage_errors`.
+    """
     with storage_errors("open the array", uri):
         if is_local(uri):
             check_headers(uri)
-        with tiledb.open(uri, "r", ctx=ctx) as array:
-            return array.meta.get(OBJECT_TYPE, None)
+        with tiledb.open(uri, "r", timestamp=(0, timestamp_ms), ctx=ctx) as array:
+            return read_entries(array.meta)

@@ -1,18 +1,22 @@
-"""What images and arrays have in common: a session, its mode, and the getters."""
+"""What all objects have in common: a session, its mode, and the getters."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from ..errors import ModeError
 from ._context import ms_to_datetime
 
 if TYPE_CHECKING:
     import datetime
+    from collections.abc import Callable
 
+    from ._clock import WriteClock
     from ._context import SOMATileDBContext
     from ._metadata import Metadata
 
+#: Writes something new at a normalized address.
+Maker: TypeAlias = "Callable[[str, SOMATileDBContext, WriteClock], None]"
 OpenMode = Literal["r", "w", "d"]
 
 
@@ -25,6 +29,18 @@ class Session:
     context: SOMATileDBContext
     timestamp_ms: int
     metadata: Metadata
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        raise NotImplementedError
+
+    def flush_all(self) -> None:
+        """Write what is pending, here and in open members."""
+        self.flush()
+
+    def close(self) -> None:
+        """Write what is pending and release what is held. May be called again."""
+        raise NotImplementedError
 
     def verify_open(self, action: str) -> None:
         """Raise `ModeError` if the object is closed."""
@@ -51,11 +67,21 @@ class Session:
 
 
 class SOMAObject:
-    """Base of `MultiscaleImage` and `DenseNDArray`: getters that outlive closing."""
+    """Base of all objects: getters that outlive closing."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("__weakref__", "_owner", "_state")
 
     _state: Session
+    #: What opened this and will close it: kept alive, and so open, with its member.
+    _owner: SOMAObject | None
+
+    @classmethod
+    def _of_owner(cls, state: Session, owner: SOMAObject | None) -> Self:
+        """Return the object for an open state, which its owner will close, if any."""
+        self = object.__new__(cls)
+        self._state = state
+        self._owner = owner
+        return self
 
     @property
     def uri(self) -> str:

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from napari_msimage.coordinates import Axis, CoordinateSpace
+from napari_msimage.coordinates import Axis, CoordinateSpace, coordinate_space_from
 from napari_msimage.errors import ArgumentError, ArgumentTypeError
 
 
@@ -113,3 +113,19 @@ def test_space_refuses_what_is_no_sequence():
 def test_from_axis_names_refuses_what_is_no_sequence():
     with pytest.raises(ArgumentTypeError, match="axis_names is 3"):
         CoordinateSpace.from_axis_names(3)
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ["x", "y"], "xy", iter("xy")])
+def test_space_is_made_from_names(names):
+    assert coordinate_space_from(names) == CoordinateSpace((Axis("x"), Axis("y")))
+
+
+def test_space_is_left_as_it_is():
+    space = CoordinateSpace((Axis("x", "um"),))
+    assert coordinate_space_from(space) is space
+
+
+@pytest.mark.parametrize("value", [5, None, object()])
+def test_space_is_made_from_nothing_else(value):
+    with pytest.raises(ArgumentTypeError, match="coordinate_space must be"):
+        coordinate_space_from(value)

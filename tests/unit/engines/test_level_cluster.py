@@ -105,13 +105,13 @@ def test_errors_of_workers_come_here(make, cluster, monkeypatch):
 
     from napari_msimage.engines import _levels
 
-    make_jobs = _levels._Run._jobs
+    make_jobs = _levels.LevelsRun._jobs
 
     def jobs_of_a_missing_array(self, one):
         self._source_uri += "-gone"
         return make_jobs(self, one)
 
-    monkeypatch.setattr(_levels._Run, "_jobs", jobs_of_a_missing_array)
+    monkeypatch.setattr(_levels.LevelsRun, "_jobs", jobs_of_a_missing_array)
     with pytest.raises(DoesNotExistError, match="level0-gone"):
         create_levels(uri, client=cluster.scheduler_address)
     assert sorted(os.listdir(uri)) == before

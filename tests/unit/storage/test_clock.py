@@ -126,3 +126,18 @@ def test_thousands_of_writes_stay_cheap():
     assert boxes._count == 3000
     # the storage doubles: a dozen allocations, not thousands
     assert len(boxes._stamp) == 4096
+
+
+@pytest.mark.parametrize("explicit", [5000, None])
+def test_branch_knows_what_was_written_and_goes_its_own_way(explicit):
+    clock = WriteClock(explicit)
+    base = clock.for_box("a", [0], [20])
+    clock.for_names("g", ["k"])
+    branch = clock.branch()
+    assert branch.is_explicit == clock.is_explicit
+    assert branch.for_box("a", [5], [9]) == base + 1
+    assert branch.for_names("g", ["k"]) == base + 1
+    assert clock.for_box("a", [5], [9]) == base + 1
+    assert clock.for_names("g", ["k"]) == base + 1
+    branch.restart(None, base + 1000)
+    assert (clock.base_ms, branch.base_ms) == (base, base + 1000)

@@ -133,7 +133,7 @@ def test_groups_as_members_are_told_apart(group, ctx):
 
 
 def test_too_many_members_are_refused(group, ctx, monkeypatch):
-    monkeypatch.setattr(groups, "_MAX_MEMBERS", 1)
+    monkeypatch.setattr(groups, "MAX_MEMBERS", 1)
     monkeypatch.setattr(groups.time, "sleep", lambda _seconds: None)
     with pytest.raises(FormatError, match="has 2 members; at most 1"):
         load_group(group, ctx, NOW)

@@ -614,9 +614,9 @@ def test_other_session_that_comes_later_gets_the_error(uri):
 
 def test_key_taken_in_the_moment_of_the_commit(path, monkeypatch):
     """Between the last look at the image and the commit: nothing gets mixed."""
-    from napari_msimage.storage import _image_state
+    from napari_msimage.storage import _group_state
 
-    real, done = _image_state.commit, []
+    real, done = _group_state.commit, []
 
     def late(address, change, ctx, *args):
         if not done and any(member.name == "half" for member in change.add):
@@ -627,7 +627,7 @@ def test_key_taken_in_the_moment_of_the_commit(path, monkeypatch):
                 array.write((), pixels((3, 9, 8), 6))
         return real(address, change, ctx, *args)
 
-    monkeypatch.setattr(_image_state, "commit", late)
+    monkeypatch.setattr(_group_state, "commit", late)
     with stage(path) as staged:
         write(staged)
         with pytest.raises(AlreadyExistsError, match="a level 'half' while"):

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import functools
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Final
 
-from magicgui.widgets import Container, ProgressBar, PushButton, Widget
-
-from ...errors import SOMAError
 from .._level_wish import preview_levels
 from .._new_levels import (
     OpenImage,
@@ -20,18 +16,15 @@ from .._new_levels import (
     make_levels,
     show_present_levels,
 )
-from ._jobs import Job, Questions, seconds_in_words, sentence_of
+from ._jobs import Job, Outcome, sentence_of
 from ._level_fields import LevelFields
 from ._level_table import LevelTable, rows_of
-from ._parts import Message, collapsible, scrolling_column
+from ._parts import collapsible
+from ._run_part import Names, RunPart, took
 
 if TYPE_CHECKING:
     from .._level_wish import Preview
 
-_DELAY_MS: Final = 150
-_MIN_WIDTH: Final = 350
-_PARTS: Final = 1000
-_PROGRESS_S: Final = 0.25
 #: The last choice of the images.
 _OTHER: Final = "other"
 
@@ -49,8 +42,15 @@ class CreateLevels(LevelFields):
         self._viewer = napari_viewer
         self._preview: Preview | None = None
         self._keeps_message = False
-        self._next_progress = 0.0
-        self._life = _Life(Questions(self._on_answer, _DELAY_MS))
+        self._part = RunPart(
+            napari_viewer,
+            on_answer=self._on_answer,
+            on_run=self._update_buttons,
+            on_end=self._on_end,
+            run_tooltip="Make the levels",
+            cancel_tooltip="Stop within a second; the image stays as it was",
+        )
+        self._life, self._say = self._part.life, self._part.say
         super().__init__(self._image_choices, self._plan_again)
         self._lay_out()
         self._connect()
@@ -63,45 +63,22 @@ class CreateLevels(LevelFields):
     # Widgets
 
     def _lay_out(self) -> None:
-        """Put the fields in a column that scrolls, and the rest below it."""
-        self.run = PushButton(text="Run", tooltip="Make the levels", enabled=False)
-        self.cancel = PushButton(
-            text="Cancel",
-            tooltip="Stop within a second; the image stays as it was",
-            enabled=False,
-        )
-        self.bar = ProgressBar(min=0, max=_PARTS, value=0)
+        """Put the fields and the table in a column, and the rest below it."""
+        self.run, self.cancel = self._part.run, self._part.cancel
+        self.bar = self._part.bar
         self.table = LevelTable()
-        self._buttons: Container[Widget] = Container(
-            widgets=[self.run, self.cancel], layout="horizontal", labels=False
-        )
-        self._buttons.margins = (0, 0, 0, 0)
-        self._message = Message()
-        self._advanced = collapsible("Advanced", self._more.native)
-        self.extend([self.bar, self._buttons])
-        layout = self.native.layout()
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        area = scrolling_column([self._form.native, self._advanced, self.table.native])
-        layout.insertWidget(0, area, 1000)  # as high as its content, if there is room
-        layout.insertWidget(1, self._message.native)
-        layout.addStretch(1)
-        self.native.setMinimumWidth(_MIN_WIDTH)
-        self.bar.native.setTextVisible(False)
-        self.bar.visible = False
+        advanced = collapsible("Advanced", self._more.native)
+        self._part.lay_out(self, [self._form.native, advanced, self.table.native])
 
     def _connect(self) -> None:
         self.image.changed.connect(self._on_image)
         self.scheduler.changed.connect(_warm_up_dask)
         self.browse.changed.connect(self._browse)
         self.run.changed.connect(self._start)
-        self.cancel.changed.connect(self._cancel)
         layers = self._viewer.layers
         layers.events.inserted.connect(self._on_layers)
         layers.events.removed.connect(self._on_layers)
         layers.selection.events.active.connect(self._on_active)
-        self.native_parent_changed.connect(self._on_parent)
-        self.native.destroyed.connect(self._life.end)
 
     # The image
 
@@ -192,7 +169,7 @@ class CreateLevels(LevelFields):
             if not keep_message:
                 self._say("Open a SOMA image, or enter the address of one.")
             return
-        if not keep_message and not self._message.text:
+        if not keep_message and not self.message:
             self._say("Looking at the image…")
         self._life.questions.ask(functools.partial(preview_levels, image, self.wish))
 
@@ -235,37 +212,26 @@ class CreateLevels(LevelFields):
                 "side, or a number of levels."
             )
 
-    def _say(self, text: str, *, is_error: bool = False) -> None:
-        self._message.say(text, self._error_colour() if is_error else None)
-
-    def _error_colour(self) -> str:
-        from napari.utils.theme import get_theme
-
-        red, green, blue = get_theme(self._viewer.theme).background.as_rgb_tuple()[:3]
-        return "#ff7b72" if red + green + blue < 384 else "#b3261e"
-
     @property
     def message(self) -> str:
         """What is said: what the plan takes, what is wrong, or how a run ended."""
-        return self._message.text
+        return self._part.message.text
 
     @property
     def is_message_error(self) -> bool:
         """Whether that is an error."""
-        return self._message.is_error
+        return self._part.message.is_error
 
     # The run
 
     def _update_buttons(self) -> None:
-        is_running = self._life.job is not None
         plan = self._preview.plan if self._preview is not None else None
-        self.run.enabled = bool(plan) and not is_running
-        self.cancel.enabled = is_running
-        self._form.enabled = self._more.enabled = not is_running
+        self._part.show(can_run=bool(plan))
+        self._form.enabled = self._more.enabled = not self._part.is_running
 
     def _start(self) -> None:
         preview = self._preview
-        if preview is None or not preview.plan or self._life.job is not None:
+        if preview is None or not preview.plan or self._part.is_running:
             return
         image = preview.image
         client = self.scheduler.value.strip() or None
@@ -279,97 +245,10 @@ class CreateLevels(LevelFields):
         is_replacing = any(level.replaces for level in preview.plan.levels)
         # Bound to no widget: layers get their levels also if the form is closed.
         job.subscribe(functools.partial(_renew_layers, image.address, is_replacing))
-        job.subscribe(self._on_job)
-        try:
-            job.start()
-        except SOMAError as err:
-            self._say(sentence_of(err), is_error=True)
-            return
-        self._life.job = job
-        self._running_image = image
-        self._say("Starting…")
-        self.bar.value = 0
-        self.bar.visible = True
-        self._update_buttons()
+        self._part.start(job, functools.partial(_words_of, image.name))
 
-    def _cancel(self) -> None:
-        job = self._life.job
-        if job is None:
-            return
-        job.cancel()
-        self.cancel.enabled = False
-        if job.progress is None:
-            # It waits for a server, and will stop before anything is written.
-            job.unsubscribe(self._on_job)
-            self._end("Cancelled; nothing was changed.")
-        else:
-            self._say("Stopping…")
-
-    def _on_job(self, job: Job[tuple[str, ...]]) -> None:
-        if self._life.is_over:
-            return
-        outcome = job.outcome
-        if outcome is None:
-            self._show_progress(job)
-            return
-        name = self._running_image.name
-        if outcome.kind == "done":
-            made = _in_a_row(outcome.result or ())
-            self._end(f"Made {made} of {name!r} in {_took(outcome.seconds)}.")
-        elif outcome.kind == "cancelled":
-            self._end(f"Cancelled; {name!r} is as it was.")
-        else:
-            self._end(outcome.message, is_error=True)
-
-    def _show_progress(self, job: Job[tuple[str, ...]]) -> None:
-        """Show how far a job is, not too often: each time the whole window is drawn."""
-        progress, now = job.progress, time.monotonic()
-        if progress is None or job.is_cancelled or now < self._next_progress:
-            return
-        self._next_progress = now + _PROGRESS_S
-        # Qt would draw a bar at once, and the sentence later
-        self.bar.native.setUpdatesEnabled(False)
-        self.bar.value = round(_PARTS * progress.fraction)
-        if progress.total:
-            self._say(job.pace.in_words(progress))
-        self.bar.native.setUpdatesEnabled(True)
-
-    def _end(self, message: str, *, is_error: bool = False) -> None:
-        self._life.job = None
-        self.bar.visible = False
-        self._say(message, is_error=is_error)
+    def _on_end(self) -> None:
         self._plan_again(keep_message=True)
-
-    # The end
-
-    def _on_parent(self, parent: Any) -> None:
-        """Notice that the dock was closed, unless the form is put elsewhere at once."""
-        from qtpy.QtCore import QTimer
-
-        if parent is None:
-            QTimer.singleShot(0, self._end_if_removed)
-
-    def _end_if_removed(self) -> None:
-        if self._life.is_over or self.native.parent() is not None:
-            return
-        self._life.end()
-        self.native.deleteLater()
-
-
-class _Life:
-    """What outlives the form's Qt widgets for a moment, and has to end with them."""
-
-    def __init__(self, questions: Questions) -> None:
-        self.questions = questions
-        self.job: Job[tuple[str, ...]] | None = None
-        self.is_over = False
-
-    def end(self, _: Any = None) -> None:
-        """Stop the run, and all plans."""
-        self.is_over = True
-        self.questions.close()
-        if self.job is not None:
-            self.job.cancel()
 
 
 def _kept(before: Any, images: list[OpenImage]) -> Any:
@@ -379,21 +258,24 @@ def _kept(before: Any, images: list[OpenImage]) -> Any:
     return next((i for i in images if i.address == before.address), None)
 
 
-def _renew_layers(address: str, is_replacing: bool, job: Job[tuple[str, ...]]) -> None:
+def _renew_layers(address: str, is_replacing: bool, job: Job[Names]) -> None:
     """Show the present levels in the open layers, at the end of a job."""
     outcome = job.outcome
     if outcome is not None and (outcome.kind == "done" or is_replacing):
         show_present_levels(address)
 
 
-def _in_a_row(keys: tuple[str, ...]) -> str:
+def _words_of(name: str, outcome: Outcome[Names]) -> str:
+    """Return how a run ended, in words."""
+    if outcome.kind == "cancelled":
+        return f"Cancelled; {name!r} is as it was."
+    return f"Made {_in_a_row(outcome.result or ())} of {name!r} in {took(outcome)}."
+
+
+def _in_a_row(keys: Names) -> str:
     if len(keys) < 2:
         return "".join(keys)
     return f"{', '.join(keys[:-1])} and {keys[-1]}"
-
-
-def _took(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else seconds_in_words(seconds)
 
 
 def _warm_up() -> None:

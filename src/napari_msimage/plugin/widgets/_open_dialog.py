@@ -8,7 +8,7 @@ _EXAMPLES = "/data/liver.soma    ~/liver.soma    s3://bucket/liver.soma"
 
 
 def make_open_dialog(parent: Any = None) -> Any:
-    """Return a dialog that asks for the address of an image.
+    """Return a dialog that asks for the address of an image or scene.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def make_open_dialog(parent: Any = None) -> Any:
 
     address = QLineEdit(dialog)
     address.setPlaceholderText(_EXAMPLES)
-    address.setToolTip("Folder or URI of a SOMA multiscale image")
+    address.setToolTip("Folder or URI of a SOMA multiscale image, scene or experiment")
     browse = QPushButton("Browse…", dialog)
-    browse.setToolTip("Pick the image's folder on this computer")
+    browse.setToolTip("Pick the folder on this computer")
     browse.setAutoDefault(False)
     buttons = QDialogButtonBox(dialog)
     cancel: Any = buttons.addButton(QDialogButtonBox.StandardButton.Cancel)
@@ -52,7 +52,8 @@ def make_open_dialog(parent: Any = None) -> Any:
     row.addWidget(address)
     row.addWidget(browse)
     layout = QVBoxLayout(dialog)
-    layout.addWidget(QLabel("Folder or URI of a SOMA multiscale image:", dialog))
+    text = "Folder or URI of a SOMA image, scene or experiment:"
+    layout.addWidget(QLabel(text, dialog))
     layout.addLayout(row)
     layout.addWidget(buttons)
 
@@ -74,7 +75,7 @@ def _browse(dialog: Any, address: Any) -> None:
 
 
 def ask_for_uri(parent: Any = None) -> str | None:
-    """Ask for the address of an image; None when the user cancels."""
+    """Ask for the address of an image or scene; None when the user cancels."""
     dialog = make_open_dialog(parent)
     try:
         return dialog.address.text().strip() if dialog.exec() else None
