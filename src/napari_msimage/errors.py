@@ -82,7 +82,7 @@ class UnsupportedError(SOMAError, NotImplementedError):
 
 
 class ConsentError(SOMAError, PermissionError):
-    """Part of an image or scene is stored elsewhere, and nobody agreed to reading it there.
+    """Part of an image or scene is elsewhere, and nobody agreed to reading it there.
 
     Parameters
     ----------

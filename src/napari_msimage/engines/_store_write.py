@@ -15,6 +15,7 @@ from ..storage import (
     SOMATileDBContext,
     create_level_array,
     directory_name,
+    is_inside,
     is_local,
     kind_of,
     normalize_uri,
@@ -114,7 +115,10 @@ def _check_destination(
     images = [what] if isinstance(what, ImageToWrite) else list(what.images.values())
     for level in (level for image in images for level in image.levels):
         source = getattr(level, "uri", None)
-        if isinstance(source, str) and _is_inside(normalize_uri(source), destination):
+        if not isinstance(source, str):
+            continue
+        found = normalize_uri(source)
+        if found == destination or is_inside(found, destination):
             msg = (
                 f"Cannot write to {destination!r}: the pixels to be written come from "
                 "there. Choose another place."
@@ -129,10 +133,6 @@ def _check_destination(
                 f"{str(folder)!r}. Choose a place outside of it."
             )
             raise ArgumentError(msg)
-
-
-def _is_inside(uri: str, folder: str) -> bool:
-    return uri == folder or uri.startswith(folder + "/")
 
 
 def _check_remote(

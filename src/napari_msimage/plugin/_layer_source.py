@@ -155,6 +155,9 @@ def read_source(
     _check_not_empty(pyramid, subject)
     rgb = not is_labels and _is_rgb(attributes, pyramid[0])
     dtype = _stored_dtype(pyramid[0], subject)
+    if is_labels and dtype.kind not in "ui":
+        msg = f"{subject} has pixels of type {dtype}; labels are integers."
+        raise ArgumentTypeError(msg)
     n_axes = len(pyramid[0].shape) - rgb
     units = units_of_layer(attributes.get("units"), n_axes, subject)
     placement = attributes_to_placement(attributes, n_axes, subject)

@@ -63,6 +63,7 @@ class _Reading:
         self._left_out: list[str] = list(found.damaged)
         self._misplaced: list[str] = []
         self._unplaced: list[str] = []
+        self._opened: list[FoundScene] = []
         self._factors, self._world = self._choose_scenes()
         chosen = [
             i for i in found.images if i.scene is None or i.scene in self._factors
@@ -77,14 +78,15 @@ class _Reading:
         """Return layers, bottom to top, and notes."""
         layers: list[LayerTuple] = []
         notes: list[str] = []
-        shown = next(iter(self._factors), None)
         for found in sorted(self._names, key=self._position):
             try:
                 new, more = self._read_image(found)
             except SOMAError as err:
                 self._left_out.append(f"{self._names[found]!r}: {err}")
                 continue
-            if found.scene not in (None, shown):
+            if found.scene is not None and found.scene not in self._opened:
+                self._opened.append(found.scene)
+            if found.scene not in (None, *self._opened[:1]):
                 for _, arguments, _ in new:
                     arguments["visible"] = False
             layers += new
@@ -193,7 +195,7 @@ class _Reading:
         return notes
 
     def _notes_on_scenes(self) -> list[str]:
-        first, *others = [scene.name for scene in self._factors] or [""]
+        first, *others = [scene.name for scene in self._opened] or [""]
         if not others:
             return []
         return [

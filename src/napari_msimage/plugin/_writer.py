@@ -19,8 +19,8 @@ _STEPS: Final = 1000
 def write(path: str, layer_data: Sequence[LayerData]) -> list[str]:
     """Write layers as a SOMA image or scene; return where.
 
-    A person at the window gets messages, a progress bar and a way to cancel; code gets
-    exceptions and warnings.
+    In the window there is a progress bar that can be cancelled; napari shows what is
+    raised as a notification with its sentence.
 
     Parameters
     ----------
@@ -32,27 +32,28 @@ def write(path: str, layer_data: Sequence[LayerData]) -> list[str]:
     Returns
     -------
     list of str
-        The address; empty if it was cancelled or failed with a message.
+        The address.
 
     Raises
     ------
     SaveError
-        Outside the event loop: what is wrong with the layers.
+        What is wrong with the layers, or that saving was cancelled.
     SOMAError
-        Likewise, if they cannot be written.
+        If they cannot be written.
+
+    Notes
+    -----
+    Nothing else than an exception brings a single clear message on the screen: of an
+    empty list napari 0.9 says that saving has failed, on top of what was told before.
     """
     from ..errors import SaveError, SOMAError
-    from ._notices import is_interactive, tell
+    from ._notices import is_interactive
     from ._write_layers import write_layers
 
     layers = [_with_late_attributes(one) for one in layer_data]
-    if is_interactive():
-        try:
-            return _write_with_bar(path, layers)
-        except SOMAError as err:
-            tell(str(err), "error")
-            return []
     try:
+        if is_interactive():
+            return _write_with_bar(path, layers)
         return write_layers(path, layers)
     except SOMAError as err:
         if not isinstance(err, ValueError):
@@ -83,6 +84,7 @@ def _layers_of_viewers() -> list[Any]:
 
 
 def _write_with_bar(path: str, layers: list[LayerData]) -> list[str]:
+    from ..errors import SaveError
     from ._notices import tell
     from ._write_layers import skipped_sentence, write_plan
     from ._write_plan import plan_layers_to_write
@@ -92,8 +94,8 @@ def _write_with_bar(path: str, layers: list[LayerData]) -> list[str]:
         tell(note)
     written = _run_with_bar(write_plan(path, plan))
     if written is None:
-        tell(f"Saving was cancelled; nothing is left at {path!r}.")
-        return []
+        msg = f"Saving was cancelled; nothing is left at {path!r}."
+        raise SaveError(msg)
     if plan.skipped:
         tell(skipped_sentence(plan), "warning")
     return list(written)

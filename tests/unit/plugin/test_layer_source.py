@@ -210,6 +210,11 @@ def test_types_that_cannot_be_stored_are_refused(dtype):
         source_of(np.zeros((4, 5), dtype), name="a")
 
 
+def test_labels_that_are_no_integers_are_refused():
+    with pytest.raises(ArgumentTypeError, match="type float32; labels are integers"):
+        source_of(np.zeros((4, 5), "float32"), "labels")
+
+
 def test_types_of_other_byte_order_are_native_when_stored():
     assert source_of(np.zeros((4, 5), ">u2")).dtype == np.dtype("=u2")
 

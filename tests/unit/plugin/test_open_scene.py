@@ -414,6 +414,14 @@ def test_the_first_of_several_scenes_is_shown(tmp_path, notes):
     assert "'first' is shown; 'second' and 'third' are hidden" in note
 
 
+def test_the_next_scene_is_shown_if_the_first_is_damaged(tmp_path, notes):
+    uri = make_scenes(tmp_path / "c", first=UM, second=UM)
+    shutil.rmtree(f"{uri}/first/img/a/level0")
+    ((_, found, _),) = read(uri)
+    assert (found["name"], found["visible"]) == ("second a", True)
+    assert "left out: 'first a': " in notes()[0]
+
+
 def test_scenes_that_do_not_go_together_are_named(tmp_path, notes):
     plain = CoordinateSpace.from_axis_names(XY)
     volume = CoordinateSpace.from_axis_names(("x", "y", "z"))

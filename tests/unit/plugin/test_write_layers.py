@@ -303,38 +303,40 @@ def test_what_is_wrong_is_raised_and_not_hidden_by_napari(tmp_uri, plugins):
     assert not Path(tmp_uri).exists()
 
 
-def test_in_the_window_errors_are_messages(tmp_uri, monkeypatch):
-    told = []
+@pytest.fixture
+def told(monkeypatch):
+    """Pretend that a person waits; return what is told."""
+    found = []
     monkeypatch.setattr("napari_msimage.plugin._notices.is_interactive", lambda: True)
     monkeypatch.setattr(
         "napari_msimage.plugin._notices.tell",
-        lambda message, severity="info": told.append((severity, message)),
+        lambda message, severity="info": found.append((severity, message)),
     )
-    layers = [(noise(3, 4, 5, 6), {"name": "movie"}, "image")]
-    assert _writer.write(tmp_uri, layers) == []
-    assert told[0][0] == "error"
-    assert "'movie' has 4 axes" in told[0][1]
+    return found
+
+
+def test_in_the_window_left_out_layers_are_told(tmp_uri, told):
     layers = [
         (noise(9, 13), {"name": "a"}, "image"),
         (np.zeros((2, 2)), {"name": "spots"}, "points"),
     ]
     assert _writer.write(tmp_uri, layers) == [tmp_uri]
-    assert told[-1][0] == "warning"
-    assert "'spots' (points)" in told[-1][1]
+    ((severity, message),) = told
+    assert severity == "warning"
+    assert "'spots' (points)" in message
 
 
-def test_saving_can_be_cancelled(tmp_uri, tmp_path, monkeypatch):
+def test_in_the_window_errors_are_one_message(tmp_uri, told):
+    with pytest.raises(SaveError, match="None of the layers"):
+        _writer.write(tmp_uri, [(np.zeros((2, 2)), {"name": "spots"}, "points")])
+    assert told == []
+
+
+def test_saving_can_be_cancelled(tmp_uri, tmp_path, told, monkeypatch):
     from napari.utils import cancelable_progress
 
-    told = []
-    monkeypatch.setattr("napari_msimage.plugin._notices.is_interactive", lambda: True)
-    monkeypatch.setattr(
-        "napari_msimage.plugin._notices.tell", lambda message, *_: told.append(message)
-    )
-    monkeypatch.setattr(
-        cancelable_progress, "update", lambda self, n: self.cancel(), raising=True
-    )
+    monkeypatch.setattr(cancelable_progress, "update", lambda self, n: self.cancel())
     layers = [(da.zeros((3000, 3000), chunks=500), {"name": "a"}, "image")]
-    assert _writer.write(tmp_uri, layers) == []
-    assert "cancelled" in told[-1]
+    with pytest.raises(SaveError, match="cancelled; nothing is left"):
+        _writer.write(tmp_uri, layers)
     assert list(tmp_path.iterdir()) == []

@@ -184,14 +184,10 @@ class CreateLevels(LevelFields):
         self._preview = answer
         self._show_steps(answer.axis_names)
         self.table.show(rows_of(answer.existing, answer.itemsize, answer.plan))
-        self._show_axes(answer.data_axis_order)
+        self.table.name_axes(answer.data_axis_order)
         if not self._keeps_message:
             self._say_plan(answer)
         self._update_buttons()
-
-    def _show_axes(self, order: tuple[str, ...]) -> None:
-        names = ", ".join(name.removeprefix("soma_") for name in order)
-        self.table.native.horizontalHeaderItem(1).setText(f"Shape ({names})")
 
     def _say_plan(self, preview: Preview) -> None:
         from ...engines import bytes_in_words

@@ -1,0 +1,223 @@
+"""What saving layers would do: levels, bytes, notes, and the place; no Qt."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from typing import TYPE_CHECKING, Final, Literal
+
+from ..engines import plan_store
+from ..errors import AccessError, AlreadyExistsError, ArgumentError, SOMAError
+from ..storage import (
+    SOMATileDBContext,
+    is_inside,
+    is_local,
+    kind_of,
+    normalize_uri,
+    probe,
+)
+from ._layer_source import WRITTEN_TYPES
+from ._save_axes import axes_of
+from ._save_plan import images_to_write, plan_to_save, worded_for_the_form
+from ._write_layers import write_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..engines import StorePlan
+    from ._save_wish import LayerAxes, LayerParts, SaveWish
+    from ._write_plan import LayersPlan
+
+#: What is at a destination: nothing, a SOMA object that can be replaced, or else.
+PlaceKind = Literal["free", "soma", "taken"]
+
+_LEAST_TO_SAY: Final = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SavePreview:
+    """What a wish makes of layers."""
+
+    layers: tuple[LayerParts, ...]
+    """The layers as they were."""
+    wish: SaveWish
+    """The wish."""
+    axes: LayerAxes | None = None
+    """Axes of the first layer, as it is."""
+    layers_plan: LayersPlan | None = None
+    """What is to be written, if the wish makes sense."""
+    store_plan: StorePlan | None = None
+    """Its levels."""
+    makes_levels: bool = False
+    """Whether coarser levels are made of any layer."""
+    place: PlaceKind = "free"
+    """What is at the destination."""
+    free_bytes: int | None = None
+    """Space on the disk of the destination; None for object stores."""
+    error: SOMAError | None = None
+    """What is wrong with the wish, or the place."""
+
+    @property
+    def can_run(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.store_plan is not None and self.error is None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know before, as sentences."""
+        plan = self.layers_plan
+        if plan is None:
+            return ()
+        notes = list(plan.notes)
+        if len(notes) > _LEAST_TO_SAY:
+            n_more = len(notes) - _LEAST_TO_SAY + 1
+            notes[_LEAST_TO_SAY - 1 :] = [f"And {n_more} more notes of this kind."]
+        if plan.skipped:
+            notes.append(f"Not saved: {', '.join(plan.skipped)}.")
+        return tuple(notes)
+
+
+def preview_save(
+    layers: Sequence[LayerParts], wish: SaveWish, shown: Mapping[str, str]
+) -> SavePreview:
+    """Plan the saving of layers and look at the place; reads no pixels, in any thread.
+
+    Parameters
+    ----------
+    layers : sequence of LayerParts
+        Bottom to top.
+    wish : SaveWish
+        How to save them, and where.
+    shown : mapping of str to str
+        Names of open layers by the normalised address that they are read from.
+    """
+    found = SavePreview(tuple(layers), wish)
+    first = next((one for one in layers if one[2] in WRITTEN_TYPES), None)
+    if first is not None:
+        with contextlib.suppress(SOMAError):  # told by the plan
+            found = dataclasses.replace(found, axes=axes_of(first, wish.channel_axis))
+    try:
+        plan = plan_to_save(layers, wish)
+        store = plan_store(plan.what)
+    except SOMAError as err:
+        return dataclasses.replace(found, error=err)
+    found = dataclasses.replace(
+        found,
+        layers_plan=plan,
+        store_plan=store,
+        makes_levels=any(
+            image.more_levels for image in images_to_write(plan.what).values()
+        ),
+    )
+    try:
+        found = _with_place(found)
+        _check_place(found, plan, shown)
+    except SOMAError as err:
+        found = dataclasses.replace(found, error=worded_for_the_form(err))
+    return found
+
+
+def address_of(destination: str) -> str:
+    """Return the normalised address of a destination as typed.
+
+    Raises
+    ------
+    SOMAError
+        If it is none.
+    """
+    text = destination.strip()
+    if not text:
+        msg = (
+            "Enter where to save: a new folder, or an address such as "
+            "s3://bucket/name.soma."
+        )
+        raise ArgumentError(msg)
+    return normalize_uri(os.path.expanduser(text))
+
+
+def _with_place(found: SavePreview) -> SavePreview:
+    """Look at what is at the destination."""
+    address = address_of(found.wish.destination)
+    if not is_local(address):
+        ctx = SOMATileDBContext().tiledb_ctx(address)
+        is_free = kind_of(address, ctx) in ("missing", "folder")
+        return dataclasses.replace(found, place="free" if is_free else "taken")
+    place: PlaceKind = "free"
+    if os.path.lexists(address):
+        is_soma = not os.path.islink(address) and _is_soma(address)
+        place = "soma" if is_soma else "taken"
+    return dataclasses.replace(found, place=place, free_bytes=_free_bytes(address))
+
+
+def _is_soma(address: str) -> bool:
+    return (probe(address) or "").startswith("SOMA")
+
+
+def _free_bytes(address: str) -> int | None:
+    """Return the free space around a local address, None if that is not known."""
+    folder = os.path.dirname(address)
+    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def _check_place(
+    found: SavePreview, plan: LayersPlan, shown: Mapping[str, str]
+) -> None:
+    """Refuse what the run would refuse."""
+    wish = found.wish
+    address = address_of(wish.destination)
+    if found.place == "taken":
+        msg = (
+            f"There is something at {wish.destination.strip()!r} already, which is not "
+            "replaced. Choose another name."
+        )
+        raise AlreadyExistsError(msg)
+    if not is_local(address):
+        write_plan(address, plan).close()
+        return
+    if found.place == "soma":
+        _check_replaced(address, plan, wish, shown)
+    folder = os.path.dirname(address)
+    if os.path.isdir(folder) and not os.access(folder, os.W_OK):
+        msg = (
+            f"The folder {folder!r} cannot be written to. Choose another folder, or "
+            "have its permissions changed."
+        )
+        raise AccessError(msg)
+    # its first step has looked at everything, and has changed nothing
+    with contextlib.closing(
+        write_plan(address, plan, replace=found.place == "soma")
+    ) as engine:
+        next(engine)
+
+
+def _check_replaced(
+    address: str, plan: LayersPlan, wish: SaveWish, shown: Mapping[str, str]
+) -> None:
+    """Refuse to replace without being asked, or what is on the screen."""
+    sources = [normalize_uri(uri) for uri in plan.source_uris]
+    if any(_is_part(uri, address) for uri in sources):
+        return  # refused by the run, in its own words
+    if not wish.replace:
+        msg = (
+            f"There is a SOMA image at {wish.destination.strip()!r} already. Choose "
+            "another name, or tick 'Replace'."
+        )
+        raise AlreadyExistsError(msg)
+    for uri, name in shown.items():
+        if _is_part(uri, address):
+            msg = (
+                f"The layer {name!r} shows what is to be replaced. Remove that layer "
+                "first, or choose another name."
+            )
+            raise AlreadyExistsError(msg)
+
+
+def _is_part(uri: str, address: str) -> bool:
+    return uri == address or is_inside(uri, address)
