@@ -7,11 +7,11 @@ import os
 import platform
 from pathlib import Path
 
-from . import _imports, _levels, _peers, _viewer, _windows
+from . import _imports, _levels, _peers, _viewer, _windows, _writes
 from ._report import Report
 
 _SMALLEST = 8192
-_PARTS = ("import", "storage", "window", "levels")
+_PARTS = ("import", "storage", "window", "levels", "write")
 
 
 def main() -> None:
@@ -65,6 +65,8 @@ def main() -> None:
         _viewer.measure(report, options, python, data)
     if "levels" in parts:
         _levels.measure(report, options, python, data)
+    if "write" in parts:
+        _writes.measure(report, options, python, data)
     # A part does not replace the results of a whole run.
     name = "-".join(["results", *(() if set(parts) == set(_PARTS) else sorted(parts))])
     report.save(data, name)

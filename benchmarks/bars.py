@@ -1,6 +1,6 @@
 """Draw the README's bars: ``python -m benchmarks.bars results.json speed.png``.
 
-With ``--levels`` those of level creation.
+With ``--levels`` those of level creation, with ``--write`` those of writing.
 """
 
 from __future__ import annotations
@@ -56,6 +56,13 @@ _LEVELS = (
         ),
     ),
 )
+_WRITING = (
+    (
+        "Write ",
+        "Write a numpy layer with all levels",
+        ("ours", "tiledbsoma", "ome-zarr-py, local_mean", "ome-zarr-py"),
+    ),
+)
 _LABELS = {
     "ours": "napari-msimage",
     "pyvips": "libvips (TIFF)",
@@ -73,8 +80,11 @@ def main() -> None:
     parser.add_argument(
         "--levels", action="store_true", help="level creation instead of reading"
     )
+    parser.add_argument("--write", action="store_true", help="writing instead")
     options = parser.parse_args()
     panels = _LEVELS if options.levels else _READING
+    if options.write:
+        panels = _WRITING
     draw(json.loads(options.results.read_text()), options.picture, panels)
 
 
