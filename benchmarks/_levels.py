@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import statistics
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 from ._level_makers import MAKERS, ODD, OURS
 from ._level_sources import COARSEST, remove, square_shapes
-from ._peers import ROOT, PeerError
+from ._peers import PeerError, run_once
 from ._report import Report, spread
 
 if TYPE_CHECKING:
@@ -87,28 +85,8 @@ class _Job:
         PeerError
             If it fails, is killed or takes too long.
         """
-        request = json.dumps({"do": what, "with": arguments, **self._request})
-        try:
-            done = subprocess.run(
-                [self._python, "-m", "benchmarks._level_worker", request],
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=ROOT,
-                timeout=_TIMEOUT_S,
-            )
-        except subprocess.TimeoutExpired as err:
-            msg = f"not finished within {_TIMEOUT_S} s"
-            raise PeerError(msg) from err
-        lines = done.stdout.splitlines()
-        answer: dict[str, Any] = (
-            json.loads(lines[-1])
-            if lines
-            else {"error": f"the process ended with code {done.returncode}"}
-        )
-        if "error" in answer:
-            raise PeerError(answer["error"])
-        return answer
+        request = {"do": what, "with": arguments, **self._request}
+        return run_once(self._python, "benchmarks._level_worker", request, _TIMEOUT_S)
 
 
 def _in_turns(report: Report, jobs: dict[str, _Job], data: Path, rounds: int) -> Runs:

@@ -64,6 +64,39 @@ def _pip(python: Path, *arguments: str) -> str | None:
     return (lines or ["pip failed"])[-1]
 
 
+def run_once(
+    python: Path, module: str, request: dict[str, Any], timeout_s: float
+) -> dict[str, Any]:
+    """Run one process for one request and return its answer.
+
+    Raises
+    ------
+    PeerError
+        If it fails, is killed or takes too long.
+    """
+    try:
+        done = subprocess.run(
+            [python, "-m", module, json.dumps(request)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired as err:
+        msg = f"not finished within {timeout_s} s"
+        raise PeerError(msg) from err
+    lines = done.stdout.splitlines()
+    answer: dict[str, Any] = (
+        json.loads(lines[-1])
+        if lines
+        else {"error": f"the process ended with code {done.returncode}"}
+    )
+    if "error" in answer:
+        raise PeerError(answer["error"])
+    return answer
+
+
 class Peer:
     """One peer's process."""
 

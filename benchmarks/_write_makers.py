@@ -1,17 +1,16 @@
-"""The peers of the part "write": how each stores an RGB picture with all levels.
+"""The peers of the part "write": how each stores an RGB picture with all its levels.
 
-Each run is a process of its own (`_write_worker`). The picture is (y, x, 3) uint8, in
-memory or behind dask; levels go down to 512 pixels.
+The picture is (y, x, 3) uint8, in memory or behind dask; levels go down to 512 pixels.
+Each run is a process of its own (`_write_worker`).
 """
 
 from __future__ import annotations
 
-import itertools
+import math
 import os
 import threading
 import time
 from collections import Counter
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,44 +19,28 @@ from napari_msimage import samples
 
 from . import _level_sources as sources
 from . import _pixels
+from ._level_makers import LevelMaker
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     Pixels = np.ndarray[Any, Any]
 
-#: Edge of the blocks of the dask source, and how long computing one takes besides.
+#: Edge of the blocks of the dask array.
 CHUNK = 2048
-CHUNK_S = 0.02
-#: Rows of TileDB's large whole-tile blocks.
+#: Rows of TileDB-Py's blocks: whole tiles, 200 MB at a width of 16384.
 _BLOCK_ROWS = 4096
 
 
-class Writer:
-    """One peer; `make` is what is timed."""
+class Writer(LevelMaker):
+    """One peer; `load` makes the pixels, `make` writes them and is what is timed."""
 
-    packages: tuple[str, ...] = ()
-    remark = ""
-    """What the reader of the figures should know."""
-
-    def __init__(self, path: Path, size: int, image: str | None) -> None:
-        self.path = path
-        self.size = size
-        self.image = image
-
-    def versions(self) -> dict[str, str]:
-        return {name: version(name) for name in self.packages}
+    output = "written"
+    writes = True
+    """Whether there is anything to be checked."""
 
     def load(self) -> None:
-        """Import what `make` needs, and make the pixels."""
-        self.pixels = mosaic(self.size, self.image)[:]
-
-    def make(self) -> None:
-        raise NotImplementedError
-
-    def read(self, level: int) -> Pixels:
-        """Return the corner of a level that was written, (y, x, 3)."""
-        raise NotImplementedError
+        self.pixels: Any = mosaics(self.shape_yx[0], self.image)[0][:]
 
     def facts(self) -> dict[str, Any]:
         """Return what else there is to say of the run."""
@@ -71,127 +54,164 @@ class Ours(Writer):
 
     def load(self) -> None:
         super().load()
+        self._import()
+
+    def _import(self) -> None:
         from napari_msimage import MultiscaleImage, write_layers
 
         self.write, self.open = write_layers, MultiscaleImage.open
-        # what napari imports with the first layer is not to be timed
-        small = self.pixels[:64, :64]
-        self.write(f"{self.path}-first", (small, {"rgb": True}, "image"))
 
     def make(self) -> None:
-        self.write(str(self.path), (self.pixels, {"rgb": True}, "image"))
+        self.write(str(self.path), [(self.pixels, {"rgb": True}, "image")])
 
-    def read(self, level: int) -> Pixels:
+    def level_shapes(self) -> list[tuple[int, ...]]:
         with self.open(str(self.path)) as image:
-            return image.level_array(level)[:64, :64].read()
+            shapes = [image.level_shape(k) for k in range(1, image.level_count)]
+        return [(channels, y, x) for y, x, channels in shapes]
+
+    def read(self, level: int, y: slice, x: slice) -> Pixels:
+        with self.open(str(self.path)) as image:
+            pixels = image.level_array(level)[y, x].read(cached=False)
+        return np.moveaxis(pixels, -1, 0)
+
+    def error_limit(self, level: int) -> float:
+        return 0.5  # the exact mean, rounded once
 
 
 class OursLazy(Ours):
-    """The same from a dask array that computes its blocks."""
+    """The same from a dask array that makes the picture block by block."""
 
-    remark = f"blocks of {CHUNK} x {CHUNK}, {CHUNK_S * 1e3:.0f} ms each and a copy"
+    packages = (*Ours.packages, "dask")
+    remark = f"blocks of {CHUNK} x {CHUNK} x 3"
 
     def load(self) -> None:
-        super().load()
-        self.pixels, self.computed = lazy(self.size, self.image)
+        self.pixels, self.computed = lazy(self.shape_yx[0], self.image)
+        self._import()
 
     def facts(self) -> dict[str, Any]:
         return {"computed": max(self.computed.values())}
 
 
 class Compute(OursLazy):
-    """All blocks of that array computed and dropped; writes nothing."""
+    """All blocks of that array computed and dropped, by dask's threads."""
+
+    writes = False
+    remark = "writes nothing"
 
     def make(self) -> None:
         import dask
 
         blocks = self.pixels.to_delayed().ravel()
-        dask.compute(*(dask.delayed(np.size)(block) for block in blocks))
-
-    def read(self, level: int) -> Pixels:
-        return mosaic(self.size, self.image)[:64, :64]
+        sizes = [dask.delayed(np.size)(block) for block in blocks]
+        dask.compute(*sizes, scheduler="threads")
 
 
 class TileDB(Writer):
-    """The same bytes in blocks of whole tiles by TileDB-Py; levels made before."""
+    """The same bytes in blocks of whole tiles by TileDB-Py; the levels are given."""
 
     packages = ("tiledb",)
     remark = f"levels are given; blocks of {_BLOCK_ROWS} rows"
 
     def load(self) -> None:
-        super().load()
         import tiledb
 
-        from napari_msimage import DenseNDArray
+        from napari_msimage import CoordinateSpace, DenseNDArray
+        from napari_msimage.engines import ImageToWrite, plan_store
 
         self.tiledb, self.array = tiledb, DenseNDArray
-        self.levels = [self.pixels, *halves(self.pixels)]
+        levels = mosaics(self.shape_yx[0], self.image)
+        self.levels = [level[:] for level in levels]
+        space = CoordinateSpace.from_axis_names(("x", "y"))
+        image = ImageToWrite((self.levels[0],), space, ("y", "x", "soma_channel"))
+        self.extents = [
+            level.tile_extents for level in plan_store(image).images[""].levels
+        ]
 
     def make(self) -> None:
         for number, level in enumerate(self.levels):
             uri = f"{self.path}/{number}"
             tiles = {
-                f"soma_dim_{axis}": {"tile": min(512, n)}
-                for axis, n in enumerate(level.shape)
+                f"soma_dim_{axis}": {"tile": extent}
+                for axis, extent in enumerate(self.extents[number])
             }
+            # Made by us for the schema: filters and domain as in our images.
             self.array.create(
                 uri,
                 type=level.dtype,
                 shape=level.shape,
                 platform_config={"dims": tiles},
             ).close()
+            height, width, channels = level.shape
             with self.tiledb.open(uri, "w") as array:
-                for y in range(0, len(level), _BLOCK_ROWS):
-                    block = level[y : y + _BLOCK_ROWS]
-                    array[y : y + len(block), 0 : level.shape[1], 0:3] = block
+                for y in range(0, height, _BLOCK_ROWS):
+                    stop = min(y + _BLOCK_ROWS, height)
+                    array[y:stop, 0:width, 0:channels] = level[y:stop]
 
-    def read(self, level: int) -> Pixels:
+    def level_shapes(self) -> list[tuple[int, ...]]:
+        shapes = []
+        for number in range(1, len(list(self.path.iterdir()))):
+            with self.array.open(f"{self.path}/{number}") as array:
+                y, x, channels = array.shape
+                shapes.append((channels, y, x))
+        return shapes
+
+    def read(self, level: int, y: slice, x: slice) -> Pixels:
         with self.tiledb.open(f"{self.path}/{level}") as array:
-            return array[:64, :64, :3]["soma_data"]
+            return np.moveaxis(array[y, x, 0:3]["soma_data"], -1, 0)
 
 
 class TileDBSOMA(Writer):
-    """tiledbsoma with its defaults: create, write, halve with numpy, add_new_level."""
+    """tiledbsoma's own way with its defaults: create, write, `add_new_level`."""
 
-    packages = ("tiledbsoma",)
-    remark = "channels first, its default tiles"
+    packages = ("tiledbsoma", "pyarrow")
+    error_per_level = 1.0  # whole numbers cut off
 
     def load(self) -> None:
         super().load()
+        import warnings
+
         import pyarrow
         import tiledbsoma
 
+        warnings.simplefilter("ignore", UserWarning)  # "experimental"
         self.soma, self.arrow = tiledbsoma, pyarrow
+        self.numpy_s = 0.0
 
     def make(self) -> None:
         pixels = np.ascontiguousarray(np.moveaxis(self.pixels, -1, 0))
         with self.soma.MultiscaleImage.create(
-            str(self.path),
-            type=self.arrow.uint8(),
-            level_shape=pixels.shape,
-            level_key="level0",
+            str(self.path), type=self.arrow.uint8(), level_shape=pixels.shape
         ) as image:
-            self._put(image["level0"], pixels)
-            for number, level in enumerate(halves(pixels, (1, 2)), start=1):
-                key = f"level{number}"
-                self._put(image.add_new_level(key, shape=level.shape), level)
+            self._write(image["level0"], pixels)
+            for number in range(1, len(self.shapes)):
+                start = time.perf_counter()
+                pixels = halved(pixels)
+                self.numpy_s += time.perf_counter() - start
+                level = image.add_new_level(f"level{number}", shape=pixels.shape)
+                self._write(level, pixels)
 
-    def _put(self, level: Any, pixels: Pixels) -> None:
-        level.write((), self.arrow.Tensor.from_numpy(np.ascontiguousarray(pixels)))
+    def _write(self, level: Any, pixels: Pixels) -> None:
+        level.write((), self.arrow.Tensor.from_numpy(pixels))
 
-    def read(self, level: int) -> Pixels:
+    def facts(self) -> dict[str, Any]:
+        return {"numpy_s": self.numpy_s}
+
+    def level_shapes(self) -> list[tuple[int, ...]]:
         with self.soma.MultiscaleImage.open(str(self.path)) as image:
-            part = image[f"level{level}"].read(
-                (slice(None), slice(0, 63), slice(0, 63))
-            )
-            return np.moveaxis(part.to_numpy(), 0, -1)
+            return [image.level_shape(k) for k in range(1, image.level_count)]
+
+    def read(self, level: int, y: slice, x: slice) -> Pixels:
+        closed = tuple(slice(s.start, s.stop - 1) for s in (y, x))
+        with self.soma.MultiscaleImage.open(str(self.path)) as image:
+            return image[f"level{level}"].read((slice(None), *closed)).to_numpy()
 
 
 class OmeZarr(Writer):
     """ome-zarr-py's `write_image` with its defaults, from numpy."""
 
     packages = ("ome-zarr", "zarr")
-    remark = "channels first; its default, resize"
+    remark = "its default, resize"
+    error_per_level = math.inf  # a blur and a resize, not a mean
     method: str | None = None
 
     def load(self) -> None:
@@ -204,82 +224,82 @@ class OmeZarr(Writer):
         self.options = {"method": Methods[self.method]} if self.method else {}
 
     def make(self) -> None:
-        n_levels = len(sources.square_shapes(self.size))
         self.write_image(
             np.moveaxis(self.pixels, -1, 0),
             os.fspath(self.path),
             axes="cyx",
-            scale_factors=[2**k for k in range(1, n_levels)],
+            scale_factors=[2**k for k in range(1, len(self.shapes))],
             **self.options,
         )
 
-    def read(self, level: int) -> Pixels:
-        part = self.zarr.open_array(self.path / f"s{level}")[:, :64, :64]
-        return np.moveaxis(part, 0, -1)
+    def _level(self, level: int) -> Any:
+        return self.zarr.open_array(self.path / f"s{level}", mode="r")
+
+    def level_shapes(self) -> list[tuple[int, ...]]:
+        n_levels = len(list(self.path.glob("s*")))
+        return [self._level(k).shape for k in range(1, n_levels)]
+
+    def read(self, level: int, y: slice, x: slice) -> Pixels:
+        return self._level(level)[:, y, x]
 
 
 class OmeZarrMean(OmeZarr):
-    """The same with its mean."""
+    """The same with its mean, which cuts fractions off at every level."""
 
-    remark = "channels first"
+    remark = ""
+    error_per_level = 1.0
     method = "LOCAL_MEAN"
 
 
-def mosaic(size: int, image: str | None) -> samples.TissueMosaic:
-    """Return the picture, (y, x, 3)."""
-    n_levels = len(sources.square_shapes(size))
-    (picture,) = _pixels.pictures(image, n_levels)[:1]
-    return samples.TissueMosaic((size, size), picture=picture)
+def mosaics(size: int, image: str | None) -> list[samples.TissueMosaic]:
+    """Return the picture and its exact means, (y, x, 3), made where they are read."""
+    shapes = sources.square_shapes(size)
+    pictures = _pixels.pictures(image, len(shapes))
+    return [
+        samples.TissueMosaic(shape[1:], picture=picture)
+        for shape, picture in zip(shapes, pictures, strict=True)
+    ]
 
 
 def lazy(size: int, image: str | None) -> tuple[Any, Counter[tuple[int, ...]]]:
-    """Return a dask array of the picture, and how often its blocks were computed."""
+    """Return the picture as a dask array, and how often its blocks were computed."""
     import dask.array as da
 
-    picture = mosaic(size, image)
+    picture = mosaics(size, image)[0]
     computed: Counter[tuple[int, ...]] = Counter()
     lock = threading.Lock()
 
-    def make(block_info: Any = None) -> Pixels:
-        place = block_info[None]["array-location"]
+    def block(block_info: Any = None) -> Pixels:
+        bounds = block_info[None]["array-location"]
         with lock:
-            computed[tuple(start for start, _ in place)] += 1
-        time.sleep(CHUNK_S)
-        return picture[tuple(slice(*bounds) for bounds in place)]
+            computed[tuple(start for start, _ in bounds)] += 1
+        return picture[tuple(slice(*pair) for pair in bounds)]
 
-    chunks = da.core.normalize_chunks((CHUNK, CHUNK, 3), (size, size, 3))
-    blocks = da.map_blocks(make, chunks=chunks, dtype="u1", meta=np.empty(0, "u1"))
-    return blocks, computed
-
-
-def halves(pixels: Pixels, axes: tuple[int, int] = (0, 1)) -> Any:
-    """Yield means of 2 x 2 pixels, each of the level before, down to 512 pixels."""
-    first = axes[0]
-    while pixels.shape[first] > sources.COARSEST:
-        shape = list(pixels.shape)
-        for shift, axis in enumerate(axes):
-            at = axis + shift
-            shape[at : at + 1] = [shape[at] // 2, 2]
-        pixels = pixels.reshape(shape).mean((first + 1, first + 3)).astype(pixels.dtype)
-        yield pixels
+    chunks = da.core.normalize_chunks((CHUNK, CHUNK, 3), picture.shape)
+    meta = np.empty((0, 0, 0), picture.dtype)
+    return da.map_blocks(block, chunks=chunks, dtype=picture.dtype, meta=meta), computed
 
 
-def expected(pixels: Pixels, n_levels: int) -> list[Pixels]:
-    """Return corners of all levels as true means, (y, x, 3) float."""
-    found = []
-    for level in itertools.islice(itertools.count(), n_levels):
-        edge = 2**level
-        n = min(64, len(pixels) // edge)
-        part = pixels[: n * edge, : n * edge].astype(float)
-        found.append(part.reshape(n, edge, n, edge, 3).mean((1, 3)))
-    return found
+def halved(pixels: Pixels) -> Pixels:
+    """Return means of 2 x 2 pixels of (3, y, x), as one writes it with numpy."""
+    channels, height, width = pixels.shape
+    blocks = pixels.reshape(channels, height // 2, 2, width // 2, 2)
+    return blocks.mean(axis=(2, 4)).astype(pixels.dtype)
 
+
+def bands(height: int, rows: int = 1024) -> Iterator[slice]:
+    """Yield the rows of a level in pieces."""
+    for y in range(0, height, rows):
+        yield slice(y, min(y + rows, height))
+
+
+OURS, LAZY, COMPUTE, TILEDB = "ours", "ours, from dask", "dask alone", "TileDB-Py"
 
 WRITERS: dict[str, type[Writer]] = {
-    "ours": Ours,
-    "ours, from dask": OursLazy,
-    "dask alone": Compute,
-    "TileDB-Py": TileDB,
+    OURS: Ours,
+    LAZY: OursLazy,
+    COMPUTE: Compute,
+    TILEDB: TileDB,
     "tiledbsoma": TileDBSOMA,
     "ome-zarr-py": OmeZarr,
     "ome-zarr-py, local_mean": OmeZarrMean,

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import statistics
-import subprocess
 from typing import TYPE_CHECKING, Any
 
-from ._peers import ROOT, PeerError
+from ._level_sources import COARSEST, remove, square_shapes
+from ._peers import PeerError, run_once
+from ._write_makers import COMPUTE, LAZY, OURS, TILEDB, WRITERS
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ._report import Report
 
+#: A peer gets no further runs once its runs took that long together.
+_BUDGET_S = 60
 _TIMEOUT_S = 1800
-#: At half the size: they take long. How many times as long as ours at least.
+#: Edge of the picture written before the clock starts; and where memory counts, which
+#: that one would leave behind.
+_FIRST = 1024
+_FIRST_FOR_MEMORY = 64
+_MEMORY_RUNS = 3
+
+#: Peers at half the size, for they take long, and how many times as long as ours they
+#: should take at least.
 _SLOW = {"tiledbsoma": 8.0, "ome-zarr-py": 8.0, "ome-zarr-py, local_mean": 8.0}
-_FAST = ("ours", "TileDB-Py", "ours, from dask", "dask alone")
+_FAST = (OURS, TILEDB, LAZY, COMPUTE)
 
 Runs = dict[str, list[dict[str, Any]]]
 
@@ -28,13 +37,18 @@ def measure(
     report: Report, options: argparse.Namespace, python: Path, data: Path
 ) -> None:
     """Write a picture by every peer, and add the figures."""
+    size, half = options.size, options.size // 2
+    step = 2 ** len(square_shapes(half))
+    if size % step:
+        raise SystemExit(f"--size must be a multiple of {step}")
     rounds = max(3, options.repeats // 6)
     work = _Work(report, options.image, python, data / "written")
-    half, size = options.size // 2, options.size
-    _add_slow(report, work.in_turns(("ours", *_SLOW), half, rounds), half)
-    runs = work.in_turns(_FAST, size, rounds)
-    _add_fast(report, runs, size)
-    _add_memory(report, work, runs, size)
+    try:
+        _add_slow(report, work.in_turns((OURS, *_SLOW), half, rounds), half)
+        _add_fast(report, work.in_turns(_FAST, size, rounds), size)
+        _add_memory(report, work, size)
+    finally:
+        remove(work.folder)
 
 
 class _Work:
@@ -46,25 +60,30 @@ class _Work:
         self._report = report
         self._image = image
         self._python = python
-        self._folder = folder
+        self.folder = folder
 
-    def in_turns(self, names: tuple[str, ...], size: int, rounds: int) -> Runs:
+    def in_turns(self, names: Sequence[str], size: int, rounds: int) -> Runs:
         """Run every peer once per round, another one first each time."""
         runs: Runs = {name: [] for name in names}
         for number in range(rounds):
-            present = [name for name in names if name in runs]
-            for name in (
-                present[number % len(present) :] + present[: number % len(present)]
-            ):
+            present = list(runs)
+            for name in present[number % len(names) :] + present[: number % len(names)]:
+                if sum(run["s"] for run in runs[name]) > _BUDGET_S:
+                    continue
                 try:
-                    runs[name].append(self.run(name, size))
+                    run = self.run(name, size)
                 except PeerError as err:
-                    self._report.absent[f"{name} (write)"] = str(err)
+                    self._report.absent[f"{name} (write, {size} x {size})"] = str(err)
                     del runs[name]
+                    continue
+                runs[name].append(run)
+                print(
+                    f"  {size}, round {number + 1}: {name} {run['s']:.2f} s", flush=True
+                )
         self._report.raw[f"write_runs_{size}"] = runs
         return runs
 
-    def run(self, name: str, size: int) -> dict[str, Any]:
+    def run(self, name: str, size: int, first: int = _FIRST) -> dict[str, Any]:
         """Run one process and return its answer.
 
         Raises
@@ -72,37 +91,20 @@ class _Work:
         PeerError
             If it fails, is killed or takes too long.
         """
-        request = json.dumps(
-            {
-                "name": name,
-                "size": size,
-                "image": self._image,
-                "folder": str(self._folder),
-            }
-        )
+        request = {
+            "name": name,
+            "size": size,
+            "first": first,
+            "image": self._image,
+            "folder": str(self.folder),
+        }
         try:
-            done = subprocess.run(
-                [self._python, "-m", "benchmarks._write_worker", request],
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=ROOT,
-                timeout=_TIMEOUT_S,
+            answer = run_once(
+                self._python, "benchmarks._write_worker", request, _TIMEOUT_S
             )
-        except subprocess.TimeoutExpired as err:
-            msg = f"not finished within {_TIMEOUT_S} s"
-            raise PeerError(msg) from err
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        lines = done.stdout.splitlines()
-        if not lines:
-            msg = f"the process ended with code {done.returncode}"
-            raise PeerError(msg)
-        answer: dict[str, Any] = json.loads(lines[-1])
-        if "error" in answer:
-            raise PeerError(answer["error"])
+            remove(self.folder)
         self._report.versions.update(answer["versions"])
-        print(f"  {name}, {size}: {answer['s']:.2f} s", flush=True)
         return answer
 
 
@@ -115,56 +117,64 @@ def _ratio(above: float | None, below: float | None) -> float | None:
 
 
 def _add_slow(report: Report, runs: Runs, size: int) -> None:
-    section = f"Write {size} x {size} x 3 uint8 with all levels, from numpy"
+    section = (
+        f"Write a numpy layer, {size} x {size} x 3 uint8, and levels down to {COARSEST}"
+    )
     for name, limit in _SLOW.items():
-        ratio = _ratio(_seconds(runs, name), _seconds(runs, "ours"))
+        ratio = _ratio(_seconds(runs, name), _seconds(runs, OURS))
         report.add(section, f"{name} / ours", ratio, at_least=limit)
     _add_seconds(report, section, runs)
 
 
 def _add_fast(report: Report, runs: Runs, size: int) -> None:
-    section = f"Write {size} x {size} x 3 uint8 with all levels"
-    ours, alone = _seconds(runs, "ours"), _seconds(runs, "dask alone")
-    ratio = _ratio(ours, _seconds(runs, "TileDB-Py"))
+    section = f"Write {size} x {size} x 3 uint8 and levels down to {COARSEST}"
+    ours, alone = _seconds(runs, OURS), _seconds(runs, COMPUTE)
+    ratio = _ratio(ours, _seconds(runs, TILEDB))
     report.add(section, "ours / TileDB-Py", ratio, at_most=1.4)
     both = ours + alone if ours and alone else None
-    report.add(
-        section,
-        "ours, from dask / (dask alone + ours)",
-        _ratio(_seconds(runs, "ours, from dask"), both),
-        at_most=1.0,
-    )
-    computed = [run["computed"] for run in runs.get("ours, from dask", ())]
-    times = max(computed) if computed else None
-    report.add(section, "most often a block was computed", times, "", at_most=1)
+    ratio = _ratio(_seconds(runs, LAZY), both)
+    report.add(section, "ours, from dask / (dask alone + ours)", ratio, at_most=1.0)
+    computed = max((run["computed"] for run in runs.get(LAZY, ())), default=None)
+    report.add(section, "times a block was computed, at most", computed, "", at_most=1)
     _add_seconds(report, section, runs)
 
 
 def _add_seconds(report: Report, section: str, runs: Runs) -> None:
-    from ._write_makers import WRITERS
-
     for name, given in runs.items():
-        if not given:
-            continue
-        seconds = [run["s"] for run in given]
-        parts = [
-            f"{len(given)} runs of {min(seconds):.2f} to {max(seconds):.2f} s",
-            f"{given[0]['written_mb']:.0f} MB",
-            WRITERS[name].remark,
-        ]
-        note = "; ".join(part for part in parts if part)
-        report.add(section, name, _seconds(runs, name), "s", note=note)
+        report.add(
+            section, name, _seconds(runs, name), "s", note=_described(name, given)
+        )
 
 
-def _add_memory(report: Report, work: _Work, runs: Runs, size: int) -> None:
-    section = "Memory above the process's start, from dask"
-    peaks = [run["peak_mb"] for run in runs.get("ours, from dask", ())]
-    peak = max((p for p in peaks if p), default=None)
-    report.add(section, f"{size} x {size} x 3", peak, "MB", at_most=250)
-    larger, note = None, ""
-    try:
-        larger = work.run("ours, from dask", 2 * size)["peak_mb"]
-    except PeerError as err:
-        note = str(err)
-    name = f"{2 * size} x {2 * size} x 3"
-    report.add(section, name, larger, "MB", at_most=250, note=note)
+def _described(name: str, given: list[dict[str, Any]]) -> str:
+    """Return how often, how steadily, how correctly and what."""
+    if not given:
+        return ""
+    seconds = [run["s"] for run in given]
+    parts = [f"{len(given)} runs of {min(seconds):.2f} to {max(seconds):.2f} s"]
+    if "numpy_s" in given[0]:
+        numpy_s = statistics.median(run["numpy_s"] for run in given)
+        parts.append(f"{numpy_s:.2f} s of them numpy's means")
+    if "worst" in given[0]:
+        worst = max(max(run["worst"], default=0) for run in given)
+        parts.append(f"pixels off the mean by up to {worst:.2f}")
+        parts.append(f"{given[0]['written_mb']:.0f} MB")
+    return "; ".join([*parts, *filter(None, [WRITERS[name].remark])])
+
+
+def _add_memory(report: Report, work: _Work, size: int) -> None:
+    section = "Memory above the process's start, ours from dask, highest run"
+    for edge, n_runs in ((size, _MEMORY_RUNS), (2 * size, 1)):
+        runs: list[dict[str, Any]] = []
+        note = ""
+        try:
+            for _ in range(n_runs):
+                print(f"  {edge}: memory", flush=True)
+                runs.append(work.run(LAZY, edge, _FIRST_FOR_MEMORY))
+        except PeerError as err:
+            note = str(err)
+        peaks = [run["peak_mb"] for run in runs if run["peak_mb"]]
+        report.raw[f"write_memory_{edge}"] = runs
+        name = f"{edge} x {edge} x 3 uint8"
+        peak = max(peaks, default=None)
+        report.add(section, name, peak, "MB", at_most=250, note=note)

@@ -58,7 +58,7 @@ _LEVELS = (
 )
 _WRITING = (
     (
-        "Write ",
+        "Write a numpy layer, ",
         "Write a numpy layer with all levels",
         ("ours", "tiledbsoma", "ome-zarr-py, local_mean", "ome-zarr-py"),
     ),
@@ -77,19 +77,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path, help="results.json of a run")
     parser.add_argument("picture", type=Path, help="PNG to write")
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         "--levels", action="store_true", help="level creation instead of reading"
     )
-    parser.add_argument("--write", action="store_true", help="writing instead")
+    which.add_argument(
+        "--write", action="store_true", help="writing instead of reading"
+    )
     options = parser.parse_args()
-    panels = _LEVELS if options.levels else _READING
-    if options.write:
-        panels = _WRITING
-    draw(json.loads(options.results.read_text()), options.picture, panels)
+    results = json.loads(options.results.read_text())
+    panels, size = _READING, results["options"]["size"]
+    if options.levels:
+        panels = _LEVELS
+    elif options.write:
+        panels, size = _WRITING, size // 2
+    draw(results, options.picture, panels, size)
 
 
 def draw(
-    results: dict[str, Any], picture: Path, panels: Sequence[tuple[Any, ...]]
+    results: dict[str, Any],
+    picture: Path,
+    panels: Sequence[tuple[Any, ...]],
+    size: int,
 ) -> None:
     """Draw one panel of bars per figure; all as multiples of ours."""
     from matplotlib.figure import Figure
@@ -123,7 +132,6 @@ def draw(
         axes.margins(x=0.22)
         axes.xaxis.set_visible(False)
         axes.spines[["top", "right", "bottom"]].set_visible(False)
-    size = results["options"]["size"]
     figure.supxlabel(
         f"time relative to ours (medians; {size} x {size} x 3 uint8, 2 cores)",
         fontsize=8,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import (
     AccessError,
     AlreadyExistsError,
+    ArgumentError,
     DoesNotExistError,
     SOMAError,
     StorageError,
@@ -20,7 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MARK: Final = f".{STAGING_MARK}"
-_OLD: Final = ".old."
+#: With the mark: people call their own copies ``.old.`` too.
+_OLD: Final = f".old{_MARK}"
+_REPLACEABLE: Final = ("SOMAMultiscaleImage", "SOMAScene")
+#: Bytes of a name that file systems take, and what has room for our marks.
+_MAX_NAME: Final = 255
+_MAX_STEM: Final = 180
+_KEPT_OF_NAME: Final = 40
 
 
 @contextlib.contextmanager
@@ -51,6 +59,8 @@ def staged_folder(
 
     Raises
     ------
+    ArgumentError
+        If no folder can have that name.
     AlreadyExistsError
         If there is something at `destination`, before or after the block, that may
         not be replaced.
@@ -60,6 +70,7 @@ def staged_folder(
         If the disk has too little space.
     """
     parent = os.path.dirname(destination)
+    _check_name(destination)
     with _system_errors(destination):
         _restore_replaced(destination)
         _check_free(destination, replace=replace)
@@ -71,7 +82,7 @@ def staged_folder(
             raise DoesNotExistError(msg)
         _remove_leftovers(destination)
         check_space(parent, nbytes, destination)
-    staging = f"{destination}.{staging_name()}"
+    staging = f"{_stem(destination)}.{staging_name()}"
     try:
         yield staging
         with _system_errors(destination):
@@ -97,13 +108,37 @@ def _system_errors(destination: str) -> Iterator[None]:
         raise kind(msg) from err
 
 
+def _check_name(destination: str) -> None:
+    """Refuse a name that no folder can have."""
+    name = os.path.basename(destination)
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        problem = "has characters that cannot be stored"
+    else:
+        if size <= _MAX_NAME:
+            return
+        problem = f"has {size} bytes, {_MAX_NAME} at most are possible"
+    msg = f"Cannot write {destination!r}: its name {problem}. Choose another name."
+    raise ArgumentError(msg)
+
+
+def _stem(destination: str) -> str:
+    """Return a path that names beside a destination begin with; short enough."""
+    parent, name = os.path.split(destination)
+    if len(name.encode()) <= _MAX_STEM:
+        return destination
+    mark = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return os.path.join(parent, f"{name[:_KEPT_OF_NAME]}~{mark}")
+
+
 def _check_free(destination: str, *, replace: bool) -> None:
     if not os.path.lexists(destination):
         return
     if not replace:
         raise _already_exists(destination)
     found = None if os.path.islink(destination) else probe(destination)
-    if found is None or not found.startswith("SOMA"):
+    if found not in _REPLACEABLE:
         msg = (
             f"What is at {destination!r} is no SOMA image or scene of its own, so it "
             "is not replaced. Choose another place or remove it yourself."
@@ -113,7 +148,7 @@ def _check_free(destination: str, *, replace: bool) -> None:
 
 def _swap(staging: str, destination: str) -> None:
     """Move the old object aside and the new one into place; back on failure."""
-    old = f"{destination}{_OLD}{staging_name()}"
+    old = f"{_stem(destination)}.old.{staging_name()}"
     os.rename(destination, old)
     try:
         _move_into_place(staging, destination)
@@ -166,7 +201,7 @@ def _remove_leftovers(destination: str) -> None:
 
 def _beside(destination: str, mark: str) -> list[str]:
     """Return the paths beside a destination whose names are its own and a mark."""
-    parent, name = os.path.split(destination)
+    parent, name = os.path.split(_stem(destination))
     if not os.path.isdir(parent):
         return []
     with os.scandir(parent) as entries:

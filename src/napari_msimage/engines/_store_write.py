@@ -13,6 +13,7 @@ from ..storage import (
     MultiscaleImage,
     Scene,
     SOMATileDBContext,
+    check_uri,
     create_level_array,
     directory_name,
     is_inside,
@@ -94,7 +95,7 @@ def write_store(
     plan = plan_store(what)
     # One context for all steps: what is in memory is visible within one only.
     context = context or SOMATileDBContext()
-    destination = normalize_uri(uri)
+    destination = normalize_uri(check_uri(uri))
     _check_destination(destination, what, context)
     with contextlib.ExitStack() as stack:
         if is_local(destination):

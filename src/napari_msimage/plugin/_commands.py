@@ -36,6 +36,9 @@ def open_in_background(viewer: Any, request: OpenRequest) -> Any:
 
     from ._open import read_layers
 
+    # widgets get the viewer behind a proxy that warns of private attributes
+    viewer = getattr(viewer, "__wrapped__", viewer)
+
     worker = create_worker(
         read_layers,
         request,

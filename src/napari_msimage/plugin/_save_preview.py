@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 #: What is at a destination: nothing, a SOMA object that can be replaced, or else.
 PlaceKind = Literal["free", "soma", "taken"]
 
-_LEAST_TO_SAY: Final = 5
+_MAX_NOTES: Final = 5
+#: File systems take 255; the temporary folder beside it has a longer name.
+_MAX_NAME: Final = 180
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class SavePreview:
     """Its levels."""
     makes_levels: bool = False
     """Whether coarser levels are made of any layer."""
+    address: str = ""
+    """The destination, normalised."""
     place: PlaceKind = "free"
     """What is at the destination."""
     free_bytes: int | None = None
@@ -65,15 +69,23 @@ class SavePreview:
         return self.store_plan is not None and self.error is None
 
     @property
+    def can_replace(self) -> bool:
+        """Whether the destination is something that may be replaced."""
+        is_refused = self.error is not None and not isinstance(
+            self.error, AlreadyExistsError
+        )
+        return self.place == "soma" and not is_refused
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know before, as sentences."""
         plan = self.layers_plan
         if plan is None:
             return ()
         notes = list(plan.notes)
-        if len(notes) > _LEAST_TO_SAY:
-            n_more = len(notes) - _LEAST_TO_SAY + 1
-            notes[_LEAST_TO_SAY - 1 :] = [f"And {n_more} more notes of this kind."]
+        if len(notes) > _MAX_NOTES:
+            n_more = len(notes) - _MAX_NOTES + 1
+            notes[_MAX_NOTES - 1 :] = [f"And {n_more} more notes of this kind."]
         if plan.skipped:
             notes.append(f"Not saved: {', '.join(plan.skipped)}.")
         return tuple(notes)
@@ -91,7 +103,7 @@ def preview_save(
     wish : SaveWish
         How to save them, and where.
     shown : mapping of str to str
-        Names of open layers by the normalised address that they are read from.
+        Names of open layers by the URI that they are read from.
     """
     found = SavePreview(tuple(layers), wish)
     first = next((one for one in layers if one[2] in WRITTEN_TYPES), None)
@@ -134,12 +146,21 @@ def address_of(destination: str) -> str:
             "s3://bucket/name.soma."
         )
         raise ArgumentError(msg)
-    return normalize_uri(os.path.expanduser(text))
+    address = normalize_uri(os.path.expanduser(text))
+    name = os.path.basename(address)
+    if not name.isprintable() or len(os.fsencode(name)) > _MAX_NAME:
+        msg = (
+            f"{name[:40]!r} cannot be the name of a folder. Enter one without control "
+            f"characters, of at most {_MAX_NAME} bytes."
+        )
+        raise ArgumentError(msg)
+    return address
 
 
 def _with_place(found: SavePreview) -> SavePreview:
     """Look at what is at the destination."""
     address = address_of(found.wish.destination)
+    found = dataclasses.replace(found, address=address)
     if not is_local(address):
         ctx = SOMATileDBContext().tiledb_ctx(address)
         is_free = kind_of(address, ctx) in ("missing", "folder")
@@ -170,8 +191,7 @@ def _check_place(
     found: SavePreview, plan: LayersPlan, shown: Mapping[str, str]
 ) -> None:
     """Refuse what the run would refuse."""
-    wish = found.wish
-    address = address_of(wish.destination)
+    wish, address = found.wish, found.address
     if found.place == "taken":
         msg = (
             f"There is something at {wish.destination.strip()!r} already, which is not "
@@ -211,7 +231,7 @@ def _check_replaced(
         )
         raise AlreadyExistsError(msg)
     for uri, name in shown.items():
-        if _is_part(uri, address):
+        if _is_part(normalize_uri(uri), address):
             msg = (
                 f"The layer {name!r} shows what is to be replaced. Remove that layer "
                 "first, or choose another name."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ._array_schema import ArraySchema
 from ._collection import Collection
-from ._context import SOMATileDBContext, is_local, normalize_uri, now_ms
+from ._context import SOMATileDBContext, check_uri, is_local, normalize_uri, now_ms
 from ._dense_array import DenseNDArray
 from ._layout import describe_layout
 from ._lazy import LevelArray
@@ -52,6 +52,7 @@ __all__ = [
     "TileCache",
     "TileStream",
     "check_space",
+    "check_uri",
     "create_level_array",
     "describe_layout",
     "directory_name",

@@ -373,6 +373,28 @@ def test_only_soma_objects_are_replaced(tmp_path):
     assert listing(tmp_path / "notes") == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("kind", ["SOMAExperiment", "SOMADataFrame", "group"])
+def test_other_soma_objects_are_not_replaced(tmp_path, kind, monkeypatch):
+    uri = str(tmp_path / "study.soma")
+    run(write_store(uri, image(noise((9, 8)))))
+    monkeypatch.setattr(_staging, "probe", lambda uri: kind)
+    with pytest.raises(AlreadyExistsError, match="no SOMA image or scene"):
+        run(write_store(uri, image(noise((5, 5))), replace=True))
+    assert read_levels(uri)[0].shape == (9, 8)
+    assert listing(tmp_path) == ["study.soma"]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_copies_that_people_made_are_left_alone(tmp_path, is_there):
+    uri = str(tmp_path / "image.soma")
+    copy = tmp_path / "image.soma.old.2024"
+    run(write_store(str(copy), image(noise((9, 8)))))
+    os.utime(copy, (0, 0))
+    for _ in range(1 + is_there):
+        run(write_store(uri, image(noise((5, 5))), replace=True))
+    assert listing(tmp_path) == ["image.soma", copy.name]
+
+
 @pytest.mark.parametrize("step", [1, 2])
 def test_a_failing_swap_gives_the_old_one_back(tmp_path, monkeypatch, step):
     uri = str(tmp_path / "image.soma")
@@ -442,3 +464,41 @@ def test_an_image_is_not_replaced_by_its_own_pixels(tmp_path):
         run(write_store(uri, image(level), replace=True))
     np.testing.assert_array_equal(read_levels(uri)[0], pixels)
     assert listing(tmp_path) == ["image.soma"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("a\0b.soma", "NUL"),
+        ("x" * 251 + ".soma", "256 bytes"),
+        ("ä" * 126 + ".soma", "257 bytes"),
+        ("\udce4.soma", "characters"),
+    ],
+    ids=["nul", "long", "long-utf8", "no-utf8"],
+)
+def test_names_that_are_no_folder_names_are_refused(tmp_path, name, problem):
+    with pytest.raises(ArgumentError, match=problem):
+        run(write_store(f"{tmp_path}/{name}", image(noise((9, 8)))))
+    assert listing(tmp_path) == []
+
+
+def test_an_address_is_needed():
+    with pytest.raises(ArgumentError, match="non-empty"):
+        run(write_store("", image(noise((9, 8)))))
+
+
+@pytest.mark.parametrize("letter", ["x", "ä"], ids=["ascii", "utf8"])
+def test_the_longest_names_are_names(tmp_path, letter):
+    uri = tmp_path / (letter * (250 // len(letter.encode())) + ".soma")
+    engine = write_store(str(uri), image(noise((9, 8))))
+    next(engine), next(engine)
+    (begun,) = listing(tmp_path)
+    engine.close()
+    assert listing(tmp_path) == []
+    # what a dead program has left is found again
+    (tmp_path / begun.replace(f"_{os.getpid()}_", "_x_")).mkdir()
+    os.utime(tmp_path / begun.replace(f"_{os.getpid()}_", "_x_"), (0, 0))
+    run(write_store(str(uri), image(noise((9, 8)))))
+    run(write_store(str(uri), image(noise((5, 5))), replace=True))
+    assert listing(tmp_path) == [uri.name]
+    assert read_levels(str(uri))[0].shape == (5, 5)

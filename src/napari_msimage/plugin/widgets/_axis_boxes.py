@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -38,14 +37,16 @@ class AxisBoxes(Container[LineEdit]):
         )
         self.margins = (0, 0, 0, 0)
         self._on_text = on_change
+        self._axis_names: tuple[str, ...] = ()
         self._is_filling = False
         self._is_edited = False
 
     def fill(self, axis_names: Sequence[str], texts: Sequence[str]) -> None:
         """Show other axes, and their texts unless somebody has typed others."""
-        if [box.name for box in self] != _box_names(axis_names):
+        if self._axis_names != tuple(axis_names):
+            self._axis_names = tuple(axis_names)
             self._is_edited = False
-            self._make(axis_names)
+            self._make()
         if self._is_edited:
             return
         self._is_filling = True
@@ -63,20 +64,16 @@ class AxisBoxes(Container[LineEdit]):
         """What was typed; () if nothing was."""
         return tuple(box.value for box in self) if self._is_edited else ()
 
-    def _make(self, axis_names: Sequence[str]) -> None:
+    def _make(self) -> None:
         self.clear()
-        for name, box_name in zip(axis_names, _box_names(axis_names), strict=True):
-            box = LineEdit(name=box_name, label=name, tooltip=self.tooltip)
+        for number, name in enumerate(self._axis_names):
+            # the name is for magicgui, which does not take any text
+            box = LineEdit(name=f"axis{number}", label=name, tooltip=self.tooltip)
             box.native.setStyleSheet(_STYLE)
-            box.changed.connect(functools.partial(self._on_box))
+            box.changed.connect(self._on_box)
             self.append(box)
 
     def _on_box(self, _: Any) -> None:
         if not self._is_filling:
             self._is_edited = True
             self._on_text()
-
-
-def _box_names(axis_names: Sequence[str]) -> list[str]:
-    """Return names that magicgui can use."""
-    return [f"axis{number}" for number in range(len(axis_names))]

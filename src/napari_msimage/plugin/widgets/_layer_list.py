@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from .._save_wish import SAVED_TYPES
 
-_MIN_ROWS_SHOWN, _MAX_ROWS_SHOWN = 2, 6
+_MAX_ROWS_SHOWN: Final = 6
 _ROW_HEIGHT: Final = 22
 
 
@@ -19,7 +19,7 @@ def is_saved(layer: Any) -> bool:
 class LayerList:
     """Shows layers, and which are checked; the widget is ``native``.
 
-    Layers that cannot be saved are dimmed, and have no check box.
+    Layers that cannot be saved are dimmed, and cannot be checked.
 
     Parameters
     ----------
@@ -91,14 +91,14 @@ class LayerList:
         kind = layer._type_string
         item: Any = QListWidgetItem(layer.name)
         item.setSizeHint(QSize(0, _ROW_HEIGHT))
+        state = Qt.CheckState.Checked if is_checked else Qt.CheckState.Unchecked
+        item.setCheckState(state)
         if is_saved(layer):
             item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
-            state = Qt.CheckState.Checked if is_checked else Qt.CheckState.Unchecked
-            item.setCheckState(state)
             item.setToolTip(f"{layer.name} ({kind})\n{self.tooltip}")
         else:
             item.setText(f"{layer.name} ({kind})")
-            item.setFlags(Qt.ItemFlag.NoItemFlags)
+            item.setFlags(Qt.ItemFlag.ItemIsUserCheckable)
             item.setToolTip(f"{layer.name}: {kind} layers cannot be saved")
         return item
 
@@ -108,5 +108,5 @@ class LayerList:
 
     def _fit(self) -> None:
         """Be as high as the rows are, within reason."""
-        shown = min(max(len(self.layers), _MIN_ROWS_SHOWN), _MAX_ROWS_SHOWN)
+        shown = min(max(len(self.layers), 1), _MAX_ROWS_SHOWN)
         self.native.setFixedHeight(shown * _ROW_HEIGHT + 6)

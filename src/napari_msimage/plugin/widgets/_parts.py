@@ -9,7 +9,8 @@ from magicgui.widgets import Container, Widget
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_LABEL_WIDTH: Final = 104
+#: Of the labels of all rows.
+LABEL_WIDTH: Final = 104
 
 
 class Message:
@@ -85,8 +86,15 @@ def rows(*fields: Widget) -> Container[Widget]:
     for number in range(layout.count()):
         row = layout.itemAt(number).widget().layout()
         if row is not None:
-            row.itemAt(0).widget().setMinimumWidth(_LABEL_WIDTH)
+            row.itemAt(0).widget().setMinimumWidth(LABEL_WIDTH)
     return box
+
+
+def let_shrink(field: Widget) -> None:
+    """Let a combo box be narrower than its longest text."""
+    box: Any = field.native
+    box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
 
 
 def collapsible(title: str, content: Any) -> Any:
@@ -110,3 +118,29 @@ def collapsible(title: str, content: Any) -> Any:
     box.toggled.connect(show)
     show(False)
     return box
+
+
+def confirm(parent: Any, title: str, question: str, details: str, action: str) -> bool:
+    """Ask before something that cannot be taken back.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Whose window the box belongs to.
+    title, question, details : str
+        What is asked.
+    action : str
+        Text of the button that means yes.
+    """
+    from qtpy.QtWidgets import QMessageBox
+
+    box: Any = QMessageBox(parent)
+    box.setObjectName("msimage-confirm")
+    box.setIcon(QMessageBox.Icon.Warning)
+    box.setWindowTitle(title)
+    box.setText(question)
+    box.setInformativeText(details)
+    agree = box.addButton(action, QMessageBox.ButtonRole.AcceptRole)
+    box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+    box.exec()
+    return bool(box.clickedButton() is agree)

@@ -80,10 +80,21 @@ class RunPart:
         self.buttons.margins = (0, 0, 0, 0)
         self.cancel.changed.connect(self._cancel)
 
-    def lay_out(self, form: Container[Any], widgets: Iterable[Any]) -> None:
+    def lay_out(
+        self, form: Container[Any], widgets: Iterable[Any], *sentences: Message
+    ) -> None:
         """Put Qt widgets in a column that scrolls, and the rest of the form below it.
 
         The run ends when the form does.
+
+        Parameters
+        ----------
+        form : Container
+            The form.
+        widgets : iterable of QWidget
+            What scrolls.
+        *sentences : Message
+            More that is said, above the message.
         """
         form.extend([self.bar, self.buttons])
         layout = form.native.layout()
@@ -91,7 +102,8 @@ class RunPart:
         layout.setSpacing(6)
         area = scrolling_column(widgets)
         layout.insertWidget(0, area, 1000)  # as high as its content, if there is room
-        layout.insertWidget(1, self.message.native)
+        for number, message in enumerate((*sentences, self.message), start=1):
+            layout.insertWidget(number, message.native)
         layout.addStretch(1)
         form.native.setMinimumWidth(_MIN_WIDTH)
         self.bar.native.setTextVisible(False)
