@@ -678,7 +678,7 @@ def test_menus_and_palette_offer_it(viewer):
     from napari._app_model import get_app_model
 
     menus = get_app_model().menus
-    for menu in ("napari/plugins", "napari/layers/data", menus.COMMAND_PALETTE_ID):
+    for menu in ("napari/layers/data", menus.COMMAND_PALETTE_ID):
         titles = [
             item.command.title
             for item in menus.get_menu(menu)
