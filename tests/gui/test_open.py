@@ -257,7 +257,7 @@ def test_menus_and_palette_offer_the_commands(viewer):
     }
     assert titles == {
         "Open SOMA image…",
-        "Save as SOMA image…",
+        "Save as SOMA image",
         "Always open *.soma folders with napari-msimage",
         "Show SOMA image as RGB",
         "Show SOMA image as channels",
