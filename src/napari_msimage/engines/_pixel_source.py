@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Array-likes that several threads may read at a time; others are asked one by one.
 _THREAD_SAFE: Final = ("numpy", "dask", "zarr", "napari_msimage")
+#: What numpy raises for objects that are no numbers.
+_NO_NUMBER: Final = (TypeError, ValueError, OverflowError)
 
 
 class PixelSource(Protocol):
@@ -71,7 +74,8 @@ class GivenLevel:
         Raises
         ------
         ArgumentError
-            If the source gives something else than it should.
+            If the source gives another shape than it should, or values that its type
+            cannot hold.
         StorageError
             If the source fails.
         """
@@ -93,9 +97,25 @@ class GivenLevel:
                 f"{self.shape} right?"
             )
             raise ArgumentError(msg)
-        if found.dtype != self.dtype:
+        return found if found.dtype == self.dtype else self._converted(found, window)
+
+    def _converted(self, found: npt.NDArray[Any], window: Window) -> npt.NDArray[Any]:
+        """Return pixels in the type that was announced, if that changes no value."""
+        if found.dtype.kind == "f" == self.dtype.kind or np.can_cast(
+            found.dtype, self.dtype
+        ):
             return found.astype(self.dtype)
-        return found
+        if found.dtype.kind in "biufO":
+            with np.errstate(invalid="ignore"), contextlib.suppress(*_NO_NUMBER):
+                converted: npt.NDArray[Any] = found.astype(self.dtype)
+                if np.array_equal(converted, found):
+                    return converted
+        msg = (
+            f"{self.name} gave pixels of type {found.dtype} for the box "
+            f"{_in_words(window)}, which do not fit into {self.dtype}, the type it "
+            "claims to have. Convert it first, with astype."
+        )
+        raise ArgumentError(msg)
 
     def _read(self, window: Window) -> npt.NDArray[Any]:
         key = window_slices(window)

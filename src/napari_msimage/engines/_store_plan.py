@@ -193,7 +193,16 @@ def plan_store(what: ImageToWrite | SceneToWrite) -> StorePlan:
             f"images are {', '.join(map(repr, what.images))}."
         )
         raise ArgumentError(msg)
-    return StorePlan({name: _plan_image(one) for name, one in what.images.items()})
+    return StorePlan({n: _plan_named(n, one) for n, one in what.images.items()})
+
+
+def _plan_named(name: str, image: ImageToWrite) -> ImagePlan:
+    """Plan one of several images; messages say which."""
+    try:
+        return _plan_image(image)
+    except (ArgumentError, ArgumentTypeError) as err:
+        msg = f"Image {name!r}: {err}"
+        raise type(err)(msg) from err
 
 
 def _plan_image(image: ImageToWrite) -> ImagePlan:

@@ -104,8 +104,10 @@ def write_store(
         else:
             _check_remote(destination, context, replace=replace)
             target = destination
-            stack.enter_context(_removed_on_failure(target, context))
-        yield from _Writer(target, what, plan, context).write()
+        writer = _Writer(target, what, plan, context)
+        if target == destination:
+            stack.enter_context(_removed_on_failure(writer))
+        yield from writer.write()
     return (uri,)
 
 
@@ -157,15 +159,12 @@ def _check_remote(
 
 
 @contextlib.contextmanager
-def _removed_on_failure(target: str, context: SOMATileDBContext) -> Iterator[None]:
-    """Remove what is at an address when the block fails, if nothing was there."""
-    ctx = context.tiledb_ctx(target)
-    was_empty = kind_of(target, ctx) == "missing"
+def _removed_on_failure(writer: _Writer) -> Iterator[None]:
+    """Remove what was written when the block fails."""
     try:
         yield
     except BaseException:
-        if was_empty:
-            remove_object(target, ctx)
+        writer.remove()
         raise
 
 
@@ -183,8 +182,11 @@ class _Writer:
         self._what = what
         self._context = context
         self._timestamp_ms = context.open_timestamp_ms(None) or now_ms()
+        self._is_registered = False
         self._images = [
-            _ImageWriter(uri, image, plan.images[name], context, self._timestamp_ms)
+            _ImageWriter(
+                uri, image, plan.images[name], context, self._timestamp_ms, name
+            )
             for name, uri, image in self._places()
         ]
 
@@ -213,10 +215,19 @@ class _Writer:
             self._register_scene(self._what)
         yield Progress(total, total)
 
+    def remove(self) -> None:
+        """Remove what was written, and nothing that others put there meanwhile."""
+        if self._is_registered:
+            remove_object(self._target, self._context.tiledb_ctx(self._target))
+            return
+        for image in self._images:
+            image.remove()
+
     def _register_scene(self, scene: SceneToWrite) -> None:
         with Scene.create(
             self._target, coordinate_space=scene.coordinate_space, context=self._context
         ) as group:
+            self._is_registered = True
             group.metadata.update(scene.metadata)
             images = group.add_new_collection(_IMAGES, uri=_IMAGES)
             for name, image in zip(scene.images, self._images, strict=True):
@@ -238,13 +249,16 @@ class _ImageWriter:
         plan: ImagePlan,
         context: SOMATileDBContext,
         timestamp_ms: int,
+        name: str,
     ) -> None:
         self.uri = uri
         self.timestamp_ms = timestamp_ms
+        self._of_image = f" of image {name!r}" if name else ""
         self._image = image
         self._plan = plan
         self._context = context
         self._arrays: list[StagedArray] = []
+        self._is_registered = False
 
     @property
     def nbytes(self) -> int:
@@ -291,7 +305,8 @@ class _ImageWriter:
     def _run(self, step: LevelsStep) -> LevelsRun:
         given = None
         if step.source is not None:
-            name = f"level {self._plan.levels[step.source].key!r}"
+            key = self._plan.levels[step.source].key
+            name = f"level {key!r}{self._of_image}"
             pixels = self._image.levels[step.source]
             given = GivenLevel(name, pixels, self._plan.dtype)
         return LevelsRun(
@@ -303,6 +318,12 @@ class _ImageWriter:
             given,
             step.request,
         )
+
+    def remove(self) -> None:
+        """Remove the image, or its arrays if they are none yet."""
+        arrays = [array.uri for array in self._arrays]
+        for uri in [self.uri] if self._is_registered else arrays:
+            remove_object(uri, self._context.tiledb_ctx(uri))
 
     def register(self) -> None:
         """Make the arrays an image, and check it."""
@@ -320,6 +341,7 @@ class _ImageWriter:
             has_channel_axis=plan.channel_axis is not None,
             context=self._context,
         ) as new:
+            self._is_registered = True
             new.metadata.update(image.metadata)
             for level, name in zip(plan.levels[1:], names[1:], strict=True):
                 new.add_new_level(level.key, uri=name, shape=level.shape)

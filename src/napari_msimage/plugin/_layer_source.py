@@ -241,6 +241,14 @@ def _is_rgb(attributes: Mapping[str, Any], level: Any) -> bool:
 
 def _check_not_empty(levels: Sequence[Any], subject: str) -> None:
     for level in levels:
+        # dask does not know the sizes of what a mask picked
+        if any(size != size for size in level.shape):
+            msg = (
+                f"{subject} has a shape that is not known before it is computed: "
+                f"{tuple(level.shape)}. Call compute_chunk_sizes() of the dask array "
+                "first."
+            )
+            raise ArgumentError(msg)
         if not level.shape or 0 in tuple(level.shape):
             msg = (
                 f"{subject} has no pixels: its shape is {tuple(level.shape)}. Leave it "
@@ -293,6 +301,9 @@ def _first_level(
     levels: Levels, source: LayerSource, attributes: Mapping[str, Any]
 ) -> int:
     """Return which of a layer's levels becomes the finest one."""
+    if levels not in ("all", "current") and not hasattr(levels, "__index__"):
+        msg = f"levels must be 'all', 'current' or the number of one, got {levels!r}"
+        raise ArgumentError(msg)
     if levels == "all" or not source.is_complete:
         return 0
     wished: Any = levels

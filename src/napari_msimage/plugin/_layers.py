@@ -75,33 +75,6 @@ class Level(Protocol):
     def transpose(self, axes: Sequence[int]) -> Any: ...
 
 
-# The half pixel -------------------------------------------------------------------
-
-
-def origin_to_translate(origin: float, pixel_size: float = 1.0) -> float:
-    """Return napari's ``translate`` of a layer along one axis.
-
-    Pixel i covers ``[i, i + 1)`` in image coordinates, while napari puts the centre of
-    pixel i on the integer.
-
-    Parameters
-    ----------
-    origin : float
-        World coordinate of the low edge of pixel 0.
-    pixel_size : float
-        The layer's ``scale`` along the axis.
-    """
-    return origin + pixel_size / 2
-
-
-def translate_to_origin(translate: float, pixel_size: float = 1.0) -> float:
-    """Return the world coordinate of the low edge of pixel 0 along one axis.
-
-    Inverse of `origin_to_translate`.
-    """
-    return translate - pixel_size / 2
-
-
 # Axes and units -------------------------------------------------------------------
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ..coordinates import Axis, CoordinateSpace
-from ..errors import FormatError
+from ..errors import ArgumentError, FormatError
 from ._placement import FloatArray, transform_to_matrix
 from ._units import unit_for_napari
 
 if TYPE_CHECKING:
     from ..coordinates import AffineTransform
+
+#: Pixel sizes and distances beyond it overflow when napari multiplies and divides them.
+_MOST: Final = 1e100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def matrix_in_scene(
     FormatError
         If it has other axes.
     ArgumentError
-        If it cannot be inverted.
+        If it cannot be inverted, or has numbers that napari cannot calculate with.
     """
     found = (transform.input_axes, transform.output_axes)
     expected = (scene.axis_names, image.axis_names)
@@ -70,7 +73,16 @@ def matrix_in_scene(
         )
         raise FormatError(msg)
     transform.inverse_transform()  # refuses what is singular but for rounding
-    return transform_to_matrix(transform)
+    matrix = transform_to_matrix(transform)
+    numbers = np.abs(np.stack((matrix, transform.augmented_matrix)))
+    if not (numbers <= _MOST).all():
+        msg = (
+            f"The transform {transform.augmented_matrix.tolist()} from the scene to "
+            "the image has numbers that are too large or too small to show the image "
+            "in its place."
+        )
+        raise ArgumentError(msg)
+    return matrix
 
 
 def own_space(image: CoordinateSpace, world: CoordinateSpace | None) -> CoordinateSpace:

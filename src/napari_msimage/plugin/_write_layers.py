@@ -7,8 +7,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from ..engines import run, write_store
-from ..errors import ArgumentError, StoreWarning
-from ..storage import normalize_uri
+from ..errors import ArgumentError, ArgumentTypeError, StoreWarning
+from ..storage import check_uri, normalize_uri
 from ._notices import tell
 from ._write_plan import LayersPlan, plan_layers_to_write
 
@@ -129,15 +129,28 @@ def write_plan(
 
     Parameters, results and errors are those of `write_layers`.
     """
-    uri = os.path.expanduser(os.fspath(path))
+    uri = os.path.expanduser(check_uri(os.fspath(path)))
     _check_not_a_source(uri, plan)
     return write_store(uri, plan.what, replace=replace, context=context)
 
 
 def as_layers(layers: Any) -> Sequence[Any]:
-    """Return a sequence of layers from one of them, or several."""
-    is_one = hasattr(layers, "as_layer_data_tuple") or _is_tuple_of_one(layers)
-    return (layers,) if is_one else tuple(layers)
+    """Return a sequence of layers from one of them, or several.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If they are neither; an array alone is a layer ``(array,)``.
+    """
+    if hasattr(layers, "as_layer_data_tuple") or _is_tuple_of_one(layers):
+        return (layers,)
+    if hasattr(layers, "dtype") or not hasattr(layers, "__iter__"):
+        msg = (
+            "Expected napari layers or tuples (data, attributes, type), got "
+            f"{type(layers).__name__}; write an array as (array,)."
+        )
+        raise ArgumentTypeError(msg)
+    return tuple(layers)
 
 
 def skipped_sentence(plan: LayersPlan) -> str:

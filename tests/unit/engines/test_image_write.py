@@ -423,6 +423,48 @@ def test_a_source_that_lies_about_its_shape_is_named(tmp_path):
     assert listing(tmp_path) == []
 
 
+class Retyped:
+    """Says that its pixels are of another type than they are."""
+
+    def __init__(self, pixels, dtype):
+        self.pixels, self.shape, self.dtype = pixels, pixels.shape, np.dtype(dtype)
+
+    def __getitem__(self, key):
+        return self.pixels[key]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "dtype"),
+    [
+        (np.full((3, 9, 8), 0.5), "u1"),
+        (np.full((3, 9, 8), np.nan), "u2"),
+        (np.full((3, 9, 8), 300), "u1"),
+        (np.full((3, 9, 8), -1, "i1"), "u1"),
+        (np.full((3, 9, 8), 1j), "f4"),
+        (np.full((3, 9, 8), None), "f4"),
+        (np.full((3, 9, 8), "x"), "u1"),
+    ],
+    ids=["fractions", "nan", "large", "negative", "complex", "objects", "text"],
+)
+def test_pixels_that_their_type_cannot_hold_are_refused(tmp_path, pixels, dtype):
+    message = f"type {pixels.dtype} .* do not fit .* {np.dtype(dtype)}.*astype"
+    with pytest.raises(ArgumentError, match=message):
+        run(write_image(str(tmp_path / "image.soma"), [Retyped(pixels, dtype)]))
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype"), [("i8", "u1"), ("f8", "i2"), ("f8", "f4"), (">u2", "u2")]
+)
+def test_pixels_of_another_type_that_fit_are_converted(tmp_path, given, dtype):
+    uri = str(tmp_path / "image.soma")
+    pixels = np.arange(3 * 9 * 8).reshape(3, 9, 8).astype(given)
+    run(write_image(uri, [Retyped(pixels, dtype)]))
+    with MultiscaleImage.open(uri) as image:
+        assert image.dtype == dtype
+        np.testing.assert_array_equal(image["level0"].read(), pixels)
+
+
 def test_the_plan_knows_size_and_names_without_pixels():
     plan = check_given([samples.TissueMosaic((2**20, 2**20), channels_first=True)])
     assert plan.shapes == ((3, 2**20, 2**20),)

@@ -315,6 +315,24 @@ def test_a_scene_is_written_in_place_elsewhere(tmp_path):
         run(write_store(uri, scene(), replace=True, context=context))
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["image", "scene"])
+def test_who_comes_second_takes_nothing_away_elsewhere(kind, steps):
+    def make(value):
+        one = image(np.full((900, 800), value, "u1"))
+        return one if kind == "image" else SceneToWrite(SPACE, {"a": one}, {})
+
+    uri, context = f"mem://race-{kind}-{steps}", SOMATileDBContext()
+    late = write_store(uri, make(1), context=context)
+    for _ in range(steps):
+        next(late)
+    run(write_store(uri, make(2), context=context))
+    with pytest.raises(AlreadyExistsError, match="already there"):
+        run(late)
+    place = uri if kind == "image" else f"{uri}/img/a"
+    assert (read_levels(place, context)[0] == 2).all()
+
+
 def test_a_scene_is_all_or_nothing(tmp_path):
     class Broken:
         shape, dtype = (9, 8), np.dtype("u1")
@@ -326,7 +344,9 @@ def test_a_scene_is_all_or_nothing(tmp_path):
     what = scene()
     images = {**what.images, "loose": image(Broken())}
     what = SceneToWrite(SPACE, images, what.transforms)
-    with pytest.raises(StorageError, match=r"OSError: the drive is gone"):
+    with pytest.raises(
+        StorageError, match=r"'level0' of image 'loose' .*OSError: the drive"
+    ):
         run(write_store(str(tmp_path / "scene.soma"), what))
     assert listing(tmp_path) == []
 
@@ -341,6 +361,9 @@ def test_bad_scenes_are_refused():
         plan_store(noise((9, 8)))
     with pytest.raises(ArgumentError, match="method must be one of"):
         plan_store(image(noise((9, 8)), method="cubic"))
+    grows = {"b": image((noise((9, 8)), noise((19, 8))))}
+    with pytest.raises(ArgumentError, match="Image 'b': Level 'level1' has shape"):
+        plan_store(SceneToWrite(SPACE, grows, {}))
 
 
 # Replacing

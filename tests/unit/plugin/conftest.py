@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from napari_msimage.plugin import _notices
+from napari_msimage.plugin import _notices, _overview_job
 
 
 @pytest.fixture(autouse=True)
 def without_window(monkeypatch):
-    monkeypatch.setattr(_notices, "has_window", lambda: False)
+    # a module first imported meanwhile would keep the substitute for good
+    for module in (_notices, _overview_job):
+        monkeypatch.setattr(module, "has_window", lambda: False)

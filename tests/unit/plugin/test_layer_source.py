@@ -225,6 +225,12 @@ def test_layers_without_pixels_are_refused(shape):
         source_of(np.zeros(shape), name="a")
 
 
+def test_sizes_that_are_not_known_yet_are_refused():
+    pixels = da.ones((97, 130), "uint8", chunks=50)
+    with pytest.raises(ArgumentError, match="Call compute_chunk_sizes"):
+        source_of(pixels[pixels[:, 0] > 0], rgb=False)
+
+
 def test_data_that_is_no_array_is_refused():
     with pytest.raises(ArgumentTypeError, match="expected an array with shape"):
         source_of("text")
@@ -267,6 +273,13 @@ def test_levels_count_from_the_end_too(pyramid):
 def test_levels_that_are_not_there_are_refused(pyramid, levels):
     with pytest.raises(ArgumentError, match=r"has 3 levels, 0 to 2; level .* asked"):
         read_source(*layer_parts(pyramid), levels=levels)
+
+
+@pytest.mark.parametrize("levels", ["finest", 1.5, None], ids=str)
+def test_other_words_for_levels_are_refused(pyramid, levels):
+    for layer in (pyramid, Image(np.zeros((9, 8)))):
+        with pytest.raises(ArgumentError, match="levels must be 'all', 'current' or"):
+            read_source(*layer_parts(layer), levels=levels)
 
 
 def test_single_scale_layers_have_one_level_to_choose_from():

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from napari_msimage.coordinates import Axis, CoordinateSpace
 from napari_msimage.errors import UnsupportedError
@@ -49,16 +47,6 @@ def numbered(order):
         index = np.arange(SIZES[name]) * weights[name]
         cells += index.reshape([-1 if i == axis else 1 for i in range(len(order))])
     return cells
-
-
-@given(origin=st.floats(-1e6, 1e6), size=st.floats(1e-3, 1e3))
-def test_the_half_pixel_there_and_back(origin, size):
-    translate = _layers.origin_to_translate(origin, size)
-    assert _layers.translate_to_origin(translate, size) == pytest.approx(origin)
-
-
-def test_pixel_zero_is_centred_half_a_pixel_from_its_edge():
-    assert _layers.origin_to_translate(10.0, 4.0) == 12.0
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def transforms(draw):
 
 
 @given(transforms())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_corners_of_the_layer_are_those_of_the_image_in_the_scene(transform):
     n = len(transform.input_axes)
     sizes = [SIZES[name] for name in transform.output_axes]
@@ -110,6 +110,22 @@ def test_other_axes_are_refused(scene, image):
 def test_flattening_transforms_are_refused(linear):
     transform = AffineTransform(("x", "y"), ("u", "v"), linear)
     with pytest.raises(ArgumentError, match="Cannot invert"):
+        matrix_in_scene(transform, space(("x", "y")), space(("u", "v")))
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        UniformScaleTransform(("x", "y"), ("u", "v"), 1e200),
+        AffineTransform(("x", "y"), ("u", "v"), [[1, 0, 1e308], [0, 1, 0]]),
+        AffineTransform(
+            ("x", "y"), ("u", "v"), [[1e308, 1e308, 0], [1e308, -1e308, 0]]
+        ),
+    ],
+    ids=["tiny pixels", "far away", "huge numbers"],
+)
+def test_transforms_that_napari_cannot_calculate_with_are_refused(transform):
+    with pytest.raises(ArgumentError, match="too large or too small"):
         matrix_in_scene(transform, space(("x", "y")), space(("u", "v")))
 
 

@@ -18,6 +18,7 @@ from napari_msimage import MultiscaleImage, write_layers
 from napari_msimage.errors import (
     AlreadyExistsError,
     ArgumentError,
+    ArgumentTypeError,
     SaveError,
     StoreWarning,
 )
@@ -226,6 +227,20 @@ def test_names_without_an_ending_and_paths_are_taken(tmp_path):
     place = tmp_path / "plain"
     assert write_layers(place, (noise(9, 13),)) == [str(place)]
     assert reopened(str(place))[0].name == "plain"
+
+
+@pytest.mark.parametrize("odd", [None, 5, np.zeros((9, 8))], ids=str)
+def test_what_is_no_layer_is_refused(tmp_path, odd):
+    with pytest.raises(ArgumentTypeError, match=r"Expected napari layers .* got"):
+        write_layers(tmp_path / "a.soma", odd)
+
+
+def test_addresses_are_text(tmp_path):
+    layer = (np.zeros((9, 8), "uint8"),)
+    with pytest.raises(ArgumentTypeError, match="uri must be a str"):
+        write_layers(bytes(tmp_path), layer)
+    with pytest.raises(ArgumentError, match="non-empty"):
+        write_layers("", layer)
 
 
 def test_nothing_is_written_over(tmp_uri):
