@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_msimage.engines import MAX_READ_BYTES
+from napari_msimage.engines import MAX_READ_BYTES, DisplayChange
 from napari_msimage.errors import StorageError
 from napari_msimage.plugin import _display_jobs, _overview_job
 from napari_msimage.plugin._display_jobs import OverviewJobs
@@ -421,6 +421,7 @@ def test_locking_a_huge_level_in_3d_shows_the_finest_that_fits(
     # napari refuses textures this large itself; then the guard comes second.
     with contextlib.suppress(ValueError):
         layer.locked_data_level = 0
+    display._tell(DisplayChange("made", 1))  # a tile that was on its way
     qtbot.waitUntil(lambda: bool(layer.locked_data_level))
 
     shape = display.plans[layer.locked_data_level].shape

@@ -22,6 +22,7 @@ from napari_msimage.errors import SOMAError
 from napari_msimage.plugin import _commands, open_image
 from napari_msimage.plugin._new_levels import show_present_levels
 from napari_msimage.plugin._open import OpenRequest
+from napari_msimage.plugin._overview_job import display_of
 
 pytestmark = pytest.mark.gui
 
@@ -170,11 +171,11 @@ def test_an_overview_made_in_memory_lies_on_the_scene(
     points = add_ball(viewer, at[::-1], size=600)
     viewer.scene.camera.center = (0, *at[::-1])
     viewer.scene.camera.zoom = 0.2
-    qtbot.waitUntil(
-        lambda: np.asarray(layer.data[-1])[np.asarray(layer.data[-1]) > 0].size > 0,
-        timeout=20000,
-    )
-    layer.refresh()
+    display = display_of(layer)
+    qtbot.waitUntil(lambda: not display.needs_pass, timeout=60_000)
+    points.visible = False
+    qtbot.waitUntil(lambda: canvas.picture().any(), timeout=20_000)
+    points.visible = True
     assert_aligned(canvas, layer, points, max(layer.downsample_factors[-1]))
 
 

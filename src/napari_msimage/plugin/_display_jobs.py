@@ -289,6 +289,9 @@ class OverviewJobs:
             changes, entry.changes = entry.changes, set()
         start = time.monotonic()
         for layer in list(entry.layers):
+            # In 3D napari itself fails on a level that is too large, before it tells
+            # of its lock; drawn again, it fails here.
+            self._guard_lock(layer)
             if layer.visible and any(
                 display.shows(layer.data_level, c) for c in changes
             ):
@@ -306,9 +309,6 @@ class OverviewJobs:
                 "tile", f"A part of {display.name!r} cannot be shown: {change.error}"
             )
         elif change.kind == "refused":
-            # In 3D napari itself fails on such a level, before it tells of the lock.
-            for layer in list(entry.layers):
-                self._guard_lock(layer)
             entry.tell_once(
                 "refused",
                 f"{display.name!r} cannot be shown this way: it would take "
