@@ -219,8 +219,8 @@ class OverviewJobs:
         self._entries[display].tell_once(
             "note",
             f"{display.name!r} has no {missing}. Temporary ones are being made in "
-            "memory; until then the image fills in bit by bit. Plugins > Create levels "
-            "makes them for good.",
+            "memory; until then the image fills in bit by bit. Layers > Data > Create "
+            "levels makes them for good.",
         )
 
     def _fill(self, engine: Generator[Progress, None, bool]) -> None:
