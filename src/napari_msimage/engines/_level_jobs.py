@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from itertools import product
-from typing import TYPE_CHECKING, Any, Self
+from itertools import islice, product
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
 from ..storage import ArrayWriter, LevelArray
 from ._downsample import Downsampler, Method
+from ._level_blocks import HEAVY_TILE_BYTES, READ_BYTES, WRITE_BYTES
+from ._pass_source import SourceTiles, block_ranges
 from ._stored_level import CancelledError
 from ._windows import (
     Window,
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from ..storage import SOMATileDBContext, TileStream
     from ._level_shapes import Shape
     from ._pixel_source import GivenLevel
+
+#: TileDB's setting for the decoded tiles of a read, in bytes.
+_TILE_MEMORY: Final = "sm.mem.tile_upper_memory_limit"
 
 #: A piece of a level that is kept in memory: position of the level in the pass, box of
 #: the level, and its pixels.
@@ -71,6 +76,9 @@ class LevelJob:
     """See `LevelPass`."""
     split_axis: int | None
     """Axis along which each tile gets a fragment of its own."""
+    snap: Shape = ()
+    """Source pixels of whole tiles that blocks end with, by axis, 0 for any; empty if
+    blocks are `step` along all axes."""
     is_edge: bool = False
     """Whether the box is not made of whole tiles, and so written in one piece."""
     given: GivenLevel | None = None
@@ -89,12 +97,10 @@ class LevelJob:
     @property
     def blocks(self) -> Iterator[Window]:
         """Blocks of the box, in the order that completes bands one after the other."""
-        starts = [range(a, b, k) for (a, b), k in zip(self.box, self.step, strict=True)]
-        for corner in product(*starts):
-            yield tuple(
-                (at, min(at + k, b))
-                for at, k, (_, b) in zip(corner, self.step, self.box, strict=True)
-            )
+        snap = self.snap or (0,) * len(self.box)
+        sizes = zip(self.source_shape, self.shapes[0], strict=True)
+        coarse = self.factors(len(self.shapes) - 1)
+        yield from product(*map(block_ranges, self.box, self.step, snap, sizes, coarse))
 
 
 def run_job(
@@ -126,7 +132,7 @@ def run_job(
         for position in range(len(job.shapes)):
             sinks.append(_make_sink(job, position))
         with _open_source(job) as level:
-            source = _SourceRows(level, job)
+            source = _reader(level, job, downsampler)
             for block in job.blocks:
                 if is_cancelled():
                     raise CancelledError
@@ -134,6 +140,7 @@ def run_job(
                 made = downsampler.downsample(pixels, block)
                 for position, (sink, part) in enumerate(zip(sinks, made, strict=True)):
                     sink.put(job.box_of(position, block), part)
+                del pixels, made, part  # else they are there beside the next ones
                 report(math.prod(window_shape(block)))
         for sink in sinks:
             sink.finish()
@@ -151,8 +158,13 @@ class _StoredLevel:
     """The source as it is stored."""
 
     def __init__(self, job: LevelJob) -> None:
+        context = job.context
+        tile_bytes = math.prod(job.source_extents) * job.dtype.itemsize
+        is_heavy = tile_bytes >= HEAVY_TILE_BYTES
+        if is_heavy and _TILE_MEMORY not in context.tiledb_config:
+            context = context.replace(tiledb_config={_TILE_MEMORY: READ_BYTES})
         self._level = LevelArray(
-            job.source_uri, context=job.context, timestamp_ms=job.source_timestamp_ms
+            job.source_uri, context=context, timestamp_ms=job.source_timestamp_ms
         )
         self.shape, self.dtype = self._level.shape, self._level.dtype
 
@@ -171,6 +183,21 @@ class _StoredLevel:
 
 def _open_source(job: LevelJob) -> _StoredLevel | GivenLevel:
     return _StoredLevel(job) if job.given is None else job.given
+
+
+def _reader(
+    level: _StoredLevel | GivenLevel, job: LevelJob, downsampler: Downsampler
+) -> _SourceRows | SourceTiles:
+    if not any(job.snap):
+        return _SourceRows(level, job)
+    pairs = zip(job.source_shape, job.shapes[0], strict=True)
+    return SourceTiles(
+        level,
+        job.source_extents,
+        [snap > 0 for snap in job.snap],
+        [n % m > 0 for n, m in pairs],
+        downsampler.source_box(job.box),
+    )
 
 
 class _SourceRows:
@@ -202,13 +229,14 @@ class _SourceRows:
         size = self._level.shape[axis]
         end = min(-(-stop // self._extent) * self._extent, size)
         kept = self._kept_rows(box)
-        had = start if kept is None else start + kept.shape[axis]
-        if had >= end and kept is not None:
+        self._pixels = self._buffer  # lets go of those of the block before
+        if kept is None:
+            self._pixels = self._level.read(_with_range(box, axis, start, end))
+        elif (had := start + kept.shape[axis]) >= end:
             self._pixels = kept
         else:
-            fresh = self._read(_with_range(box, axis, had, end))
-            is_new = kept is None or not kept.size
-            self._pixels = fresh if is_new else np.concatenate([kept, fresh], axis)
+            fresh = self._level.read(_with_range(box, axis, had, end))
+            self._pixels = np.concatenate([kept, fresh], axis)
         self._box = _with_range(box, axis, start, start + self._pixels.shape[axis])
         return self._pixels[_along(axis, 0, stop - start)]
 
@@ -218,12 +246,9 @@ class _SourceRows:
             return None
         axis = self._axis
         start, (low, high) = box[axis][0], self._box[axis]
-        if _with_range(box, axis, low, high) != self._box or not low <= start <= high:
+        if _with_range(box, axis, low, high) != self._box or not low <= start < high:
             return None
         return self._pixels[_along(axis, start - low, high - low)]
-
-    def _read(self, box: Window) -> npt.NDArray[Any]:
-        return self._level.read(box)
 
     def _read_again(self, box: Window) -> npt.NDArray[Any]:
         """Read a box into the memory of the one before, where that is large enough."""
@@ -265,7 +290,7 @@ def _make_sink(job: LevelJob, position: int) -> _Sink:
         return _KeptSink(box, job.dtype)
     writer = ArrayWriter(job.targets[position], job.timestamp_ms, job.context)
     if job.is_edge:
-        return _WholeSink(box, job.dtype, writer)
+        return _WholeSink(box, job.dtype, writer, job.extents[position])
     return _BandSink(job, position, writer)
 
 
@@ -281,15 +306,36 @@ class _KeptSink(_Sink):
 
 
 class _WholeSink(_KeptSink):
-    """Writes its box in one piece."""
+    """Writes its box as one fragment, when it is complete."""
 
-    def __init__(self, box: Window, dtype: np.dtype[Any], writer: ArrayWriter) -> None:
+    def __init__(
+        self, box: Window, dtype: np.dtype[Any], writer: ArrayWriter, extents: Shape
+    ) -> None:
         super().__init__(box, dtype)
         self._writer = writer
+        self._extents = extents
 
     def finish(self) -> None:
         start, stop = zip(*self.box, strict=True)
-        self._writer.write(start, stop, self.pixels)
+        ends = zip(start, stop, self._extents, strict=True)
+        if any(a % e or b % e for a, b, e in ends):
+            self._writer.write(start, stop, self.pixels)
+            return
+        stream = self._writer.stream(start, stop)
+        tile_bytes = math.prod(self._extents) * self.pixels.itemsize
+        tiles = self._tiles()
+        while some := list(islice(tiles, max(1, WRITE_BYTES // tile_bytes))):
+            stream.write(np.stack(some))
+
+    def _tiles(self) -> Iterator[npt.NDArray[Any]]:
+        """Yield the tiles in the order that TileDB stores them."""
+        starts = [
+            range(0, n, e)
+            for n, e in zip(self.pixels.shape, self._extents, strict=True)
+        ]
+        for corner in product(*starts):
+            ends = zip(corner, self._extents, strict=True)
+            yield self.pixels[tuple(slice(at, at + e) for at, e in ends)]
 
     def close(self) -> None:
         self._writer.close()
@@ -352,7 +398,10 @@ class _BandSink(_Sink):
         stream = self._streams.get(split)
         if stream is None:
             stream = self._streams[split] = self._open_stream(split)
-        stream.write(band.tiles)
+        tiles = band.tiles.reshape(-1, *self._extents)
+        n_at_once = max(1, WRITE_BYTES // tiles[:1].nbytes)
+        for at in range(0, len(tiles), n_at_once):
+            stream.write(tiles[at : at + n_at_once])
 
     def _position(self, index: Sequence[int]) -> int:
         """Return the number of a band in its stream."""

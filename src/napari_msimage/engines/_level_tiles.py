@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Final
 
@@ -15,9 +16,66 @@ _BEST: Final = 512
 _BEST_DEPTH: Final = 16
 _BEST_DEEP_EDGE: Final = 256
 _MAX_CELLS: Final = 2**21
-#: More channels than this are stored several to a tile if the source does so too:
-#: channels that are read together are written to one fragment each.
-_MAX_STREAMS: Final = 40
+#: Tiles of fewer cells take longer to read, for all that is done once for each.
+_FEW_CELLS: Final = 2**16
+_LEAST_CELLS: Final = 2**14
+_EDGES: Final = (256, 128, 64, 32)
+_DEPTHS: Final = (8, 4)
+#: Channels that are made together get a fragment each, or each few of them.
+_MAX_STREAMS: Final = 60
+_MAX_LAYOUTS: Final = 14
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TileWish:
+    """How large the tiles of new levels shall be; None for the usual size."""
+
+    channels: int | None = None
+    """Extent along the channel axis."""
+    edge: int | None = None
+    """Extent along the last two spatial axes, at most about this."""
+    depth: int | None = None
+    """Extent along the spatial axes before those, at most about this."""
+
+
+def tile_wishes(
+    n_channels: int, spatial_source_extents: Sequence[int], *, shares_channels: bool
+) -> list[TileWish]:
+    """Return sizes of tiles to try one after the other, the best to read first.
+
+    Where tiles of the source hold many channels, or are deep, levels with the usual
+    tiles may take too much memory or too many fragments to make.
+
+    Parameters
+    ----------
+    n_channels : int
+        Number of channels.
+    spatial_source_extents : sequence of int, (n_spatial,)
+        Tile extents of the source along its spatial axes.
+    shares_channels : bool
+        Whether tiles of the source hold several channels.
+    """
+    if not shares_channels:
+        edges = [TileWish(edge=edge) for edge in _EDGES[1:3]]
+        if math.prod(spatial_source_extents[:-2]) == 1:
+            return [TileWish(), *edges]
+        depths = [TileWish(edge=e, depth=d) for d in _DEPTHS for e in _EDGES[:2]]
+        return [TileWish(), *edges[:1], *depths]
+    depth = min(_BEST_DEPTH, math.prod(spatial_source_extents[:-2]))
+    wishes = []
+    for channels in range(1, n_channels + 1):
+        if n_channels % channels or 1 < channels < n_channels / _MAX_STREAMS:
+            continue
+        for edge in (_BEST, *_EDGES):
+            cells = channels * depth * edge * edge
+            if _LEAST_CELLS <= cells <= _MAX_CELLS:
+                cost = channels * max(1, _FEW_CELLS / cells)
+                wishes.append((cost, -edge, TileWish(channels, edge)))
+    wishes.sort(key=lambda one: one[:2])
+    found = [wish for *_, wish in wishes]
+    # tiles of all channels take the least memory
+    last = [wish for wish in found[_MAX_LAYOUTS:] if wish.channels == n_channels]
+    return [TileWish(), *found[:_MAX_LAYOUTS], *last]
 
 
 def choose_extents(
@@ -25,6 +83,7 @@ def choose_extents(
     default: Sequence[int],
     source_extents: Sequence[int],
     channel_axis: int | None,
+    wish: TileWish | None = None,
 ) -> tuple[int, ...]:
     """Return the tile extents for a new level.
 
@@ -41,7 +100,10 @@ def choose_extents(
         Tile extents of the level that it is made from.
     channel_axis : int or None
         Position of the channel axis.
+    wish : TileWish, optional
+        Other sizes than the usual ones.
     """
+    wish = wish or TileWish()
     extents = list(default)
     spatial = [axis for axis in range(len(shape)) if axis != channel_axis]
     for axis in spatial[-2:]:
@@ -53,10 +115,16 @@ def choose_extents(
             extents[axis] = fitting_extent(shape[axis], depth)
             for plane_axis in spatial[-2:]:
                 extents[plane_axis] = fitting_extent(shape[plane_axis], _BEST_DEEP_EDGE)
-    if channel_axis is not None and source_extents[channel_axis] > 1:
-        extents[channel_axis] = max(
-            extents[channel_axis], -(-shape[channel_axis] // _MAX_STREAMS)
-        )
+    if channel_axis is not None and wish.channels is not None:
+        extents[channel_axis] = max(extents[channel_axis], wish.channels)
+    if wish.depth is not None:
+        for axis in spatial[:-2]:
+            if extents[axis] > wish.depth:
+                extents[axis] = fitting_extent(shape[axis], wish.depth)
+    if wish.edge is not None:
+        for axis in spatial[-2:]:
+            if extents[axis] > wish.edge:
+                extents[axis] = fitting_extent(shape[axis], wish.edge)
     edge = _BEST_DEEP_EDGE
     while math.prod(extents) > _MAX_CELLS and edge > 1:
         edge //= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import queue
@@ -12,21 +13,31 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from ..errors import ArgumentError, ArgumentTypeError, DoesNotExistError, SOMAError
+from ..errors import (
+    AccessError,
+    ArgumentError,
+    ArgumentTypeError,
+    BusyError,
+    DoesNotExistError,
+    SOMAError,
+)
 from ..storage import (
+    STAGING_MARK,
     ArrayWriter,
     LevelSpec,
     MultiscaleImage,
     SOMATileDBContext,
+    is_abandoned,
     is_local,
     normalize_uri,
     stage_levels,
 )
 from ._level_facts import opened
 from ._level_jobs import LevelJob, Piece, run_job
+from ._level_names import new_keys
 from ._level_passes import LevelPass, PassRequest, plan_passes
 from ._level_plan import LevelPlan
-from ._level_planning import plan_levels
+from ._level_planning import check_open_now, plan_levels
 from ._progress import Progress, run
 from ._windows import window_slices
 
@@ -37,6 +48,7 @@ if TYPE_CHECKING:
 
     from ._pixel_source import GivenLevel
 
+_log = logging.getLogger(__name__)
 #: How often a run looks whether it is wanted any more, and tells how far it is.
 _PULSE_S: Final = 0.1
 
@@ -77,7 +89,10 @@ def create_levels(
     Raises
     ------
     ArgumentError, ArgumentTypeError, LevelKeyError, UnsupportedError
-        If the plan does not fit the image (any more); see `plan_levels`.
+        If the plan does not fit the image (any more), or the image that is passed shows
+        a time in the past; see `plan_levels`.
+    ModeError
+        If the image that is passed is closed.
     BusyError
         If somebody else is making levels of this image.
     AlreadyExistsError
@@ -98,8 +113,10 @@ def create_levels(
     threads and workers.
     """
     image = uri_or_image if isinstance(uri_or_image, MultiscaleImage) else None
-    if image is not None and not image.closed and image.mode != "r":
-        image.reopen(image.mode)
+    if image is not None:
+        check_open_now(image)
+        if image.mode != "r":
+            image.reopen(image.mode)
     keys = run(
         write_levels(uri_or_image, plan, client=client, context=context), progress
     )
@@ -132,6 +149,7 @@ def write_levels(
         Keys of the new levels, finest first.
     """
     if isinstance(uri_or_image, MultiscaleImage):
+        check_open_now(uri_or_image)
         context = uri_or_image.context
     context = (context or SOMATileDBContext()).replace(timestamp=None)
     with opened(uri_or_image, context) as image:
@@ -145,6 +163,7 @@ def write_levels(
         raise ArgumentTypeError(msg)
     source_uri = _check_plan(plan, uri, context)
     if not plan:
+        _remove_leftovers(plan, uri, context)
         return ()
     specs = [
         LevelSpec(level.key, level.shape, level.tile_extents, plan.platform_config)
@@ -185,6 +204,36 @@ def _check_plan(plan: LevelPlan, uri: str, context: SOMATileDBContext) -> str:
             raise ArgumentError(msg)
         level.close()
         return image.level_uri(0)
+
+
+def _remove_leftovers(plan: LevelPlan, uri: str, context: SOMATileDBContext) -> None:
+    """Put right what dead programs left, also if there is nothing to make.
+
+    That is a matter of making levels: one is begun and given up.
+    """
+    if not is_local(uri) or not any(
+        name.startswith(STAGING_MARK) and is_abandoned(os.path.join(uri, name))
+        for name in os.listdir(uri)
+    ):
+        return
+    keys, shapes = zip(*plan.existing, strict=True)
+    free = (
+        tuple(
+            n if axis == plan.channel_axis else min(n, size)
+            for axis, n in enumerate(plan.source_shape)
+        )
+        for size in range(1, len(shapes) + 2)
+    )
+    for shape in free:
+        if shape in shapes:
+            continue
+        spec = LevelSpec(new_keys(keys, 1)[0], shape)
+        try:
+            with stage_levels(uri, [spec], context=context):
+                return
+        except (AccessError, BusyError) as err:
+            _log.info("Leftovers in %s stay: %s", uri, err)
+            return
 
 
 @contextlib.contextmanager
@@ -308,7 +357,8 @@ class LevelsRun:
     def _jobs(self, one: LevelPass) -> list[LevelJob]:
         levels = [self._plan.levels[i] for i in one.levels]
         streamed = levels[: one.n_streamed]
-        boxes = [(box, False) for box in one.jobs] + [(box, True) for box in one.edges]
+        boxes = [(box, one.in_pieces) for box in one.jobs]
+        boxes += [(box, True) for box in one.edges]
         return [
             LevelJob(
                 source_uri=self._source_uri,
@@ -326,6 +376,7 @@ class LevelsRun:
                 step=one.step,
                 band_axis=one.band_axis,
                 split_axis=self._plan.channel_axis if one.is_split else None,
+                snap=one.snap,
                 is_edge=is_edge,
                 given=self._given,
             )

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
 import pickle
+import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_msimage import LevelPlan, MultiscaleImage, plan_levels
+from napari_msimage.engines import _level_planning
+from napari_msimage.engines._level_facts import ImageFacts
+from napari_msimage.engines._level_tiles import TileWish, choose_extents
+from napari_msimage.engines._level_wishes import (
+    StepWish,
+    explicit_shapes,
+    missing_shapes,
+)
 from napari_msimage.errors import (
     ArgumentError,
     ArgumentTypeError,
     DoesNotExistError,
     LevelKeyError,
+    ModeError,
     UnsupportedError,
 )
+from napari_msimage.storage import SOMATileDBContext
 
 ORDERS = {
     2: (("x", "y"), ("soma_channel", "y", "x")),
@@ -46,6 +61,23 @@ def make(tmp_path):
         return uri
 
     return make
+
+
+@contextlib.contextmanager
+def lent(image, _context):
+    yield image
+
+
+def facts_for(shape, source_extents, dtype="uint8"):
+    """Return facts of an image that need not exist."""
+    return ImageFacts(
+        uri="a.soma",
+        axis_names=("soma_channel", "y", "x"),
+        displayed_axes=(2, 1),
+        dtype=np.dtype(dtype),
+        levels=(("level0", shape),),
+        source_extents=source_extents,
+    )
 
 
 def planned(plan: LevelPlan) -> dict[str, tuple[int, ...]]:
@@ -137,6 +169,113 @@ class TestExplicitLevels:
         assert planned(plan) == {"half": (3, 500, 450), "q.1": (3, 250, 225)}
 
 
+class TestFactors:
+    @given(side=st.integers(2, 5000), other=st.integers(2, 5000), data=st.data())
+    def test_make_the_level_that_one_step_makes(self, side, other, data):
+        shape = (3, side, other)
+        factor = data.draw(
+            st.one_of(
+                st.integers(2, min(shape[1:])),
+                st.floats(1.01, min(shape[1:])),
+            ),
+            "factor",
+        )
+        facts = facts_for(shape, (1, 512, 512))
+        wish = StepWish(factor, None, 1, between=True, replace=False)
+        with contextlib.suppress(ArgumentError):  # too small a step for any level
+            expected = missing_shapes(facts, wish)
+            assert explicit_shapes(facts, None, [factor]) == expected
+
+    def test_beyond_a_short_axis_leave_one_pixel(self, make):
+        uri = make((3, 3, 1200, 1000))
+        assert planned(plan_levels(uri, factors=[8])) == {"level1": (3, 1, 150, 125)}
+        assert planned(plan_levels(uri, factor=8, n_levels=1)) == {
+            "level1": (3, 3, 150, 125)
+        }
+
+
+class TestOpenImages:
+    def test_a_closed_one_is_refused(self, make):
+        image = MultiscaleImage.open(make((3, 1500, 1000)))
+        image.close()
+        with pytest.raises(ModeError, match=r"is closed. Open it again with reopen"):
+            plan_levels(image)
+
+    def test_one_of_the_past_is_refused(self, make):
+        uri = make((3, 1500, 1000))
+        with MultiscaleImage.open(uri) as image:
+            then = image.tiledb_timestamp_ms
+        time.sleep(0.01)
+        with MultiscaleImage.open(uri, "w") as image:
+            image.add_new_level("small", shape=(3, 15, 10))
+        with (
+            MultiscaleImage.open(uri, tiledb_timestamp=then) as image,
+            pytest.raises(ArgumentError, match=r"as it was at .*without a timestamp"),
+        ):
+            plan_levels(image)
+
+    def test_a_context_with_a_timestamp_is_refused(self, make):
+        uri = make((3, 1500, 1000))
+        with MultiscaleImage.open(uri) as image:
+            then = image.tiledb_timestamp_ms
+        context = SOMATileDBContext(timestamp=then)
+        with (
+            MultiscaleImage.open(uri, context=context) as image,
+            pytest.raises(ArgumentError, match="also in its context"),
+        ):
+            plan_levels(image)
+
+    def test_one_with_levels_that_are_not_written_yet_is_planned_for(self, make):
+        with MultiscaleImage.open(make((3, 1500, 1000)), "w") as image:
+            image.add_new_level("level1", shape=(3, 750, 500))
+            assert planned(plan_levels(image)) == {"level2": (3, 375, 250)}
+
+
+class TestTileExtents:
+    """Tiles that the user wants, where the source's hold many channels."""
+
+    def plan(self, monkeypatch, shape):
+        facts = facts_for(shape, (min(shape[0], 128), 128, 128), "float32")
+        monkeypatch.setattr(_level_planning, "facts_of", lambda _: facts)
+        monkeypatch.setattr(_level_planning, "opened", lent)
+        tiles = zip(
+            ("soma_dim_0", "soma_dim_1", "soma_dim_2"), (1, 512, 512), strict=True
+        )
+        config = {"dims": {name: {"tile": extent} for name, extent in tiles}}
+        return plan_levels("a.soma", platform_config=config)
+
+    @pytest.mark.parametrize("n_channels", [40, 100, 300])
+    def test_of_one_channel_are_made_if_there_is_a_way(self, monkeypatch, n_channels):
+        plan = self.plan(monkeypatch, (n_channels, 1500, 1501))
+        assert {level.tile_extents[0] for level in plan.levels} == {1}
+        assert plan.peak_bytes <= 224 * 2**20
+
+    def test_that_no_way_can_make_are_refused_with_some_that_work(self, monkeypatch):
+        with pytest.raises(
+            ArgumentError,
+            match=r"'level1' \(1, 512, 512\).*64 fragments.*which gives 'level1' \(",
+        ):
+            self.plan(monkeypatch, (300, 20_000, 20_001))
+
+    @given(data=st.data())
+    def test_chosen_ones_hold_no_more_than_two_million_cells(self, data):
+        ndim = data.draw(st.integers(2, 4), "axes")
+        shape = [data.draw(st.integers(1, 100_000), "side") for _ in range(ndim)]
+        source = [data.draw(st.integers(1, 600), "source extent") for _ in range(ndim)]
+        channel = data.draw(st.sampled_from([None, 0] if ndim > 2 else [None]))
+        default = [data.draw(st.sampled_from([1, 16]), "depth") for _ in range(ndim)]
+        default[-2:] = 512, 512
+        default = [min(e, n) for e, n in zip(default, shape, strict=True)]
+        wish = TileWish(
+            data.draw(st.sampled_from([None, 1, 2])),
+            data.draw(st.sampled_from([None, 128, 64]), "edge"),
+            data.draw(st.sampled_from([None, 8]), "depth"),
+        )
+        extents = choose_extents(tuple(shape), default, source, channel, wish)
+        assert math.prod(extents) <= 2**21
+        assert all(e >= 1 for e in extents)
+
+
 class TestReplacing:
     def test_levels_that_exist_keep_key_and_shape(self, make):
         uri = make((3, 2048, 2048), (3, 1000, 1000), keys=["a", "b c"])
@@ -226,6 +365,22 @@ BAD_WISHES = {
     "half a level": ({"n_levels": 1.5}, ArgumentTypeError, "whole number"),
     "side 0": ({"max_side": 0}, ArgumentError, "max_side must be between 1"),
     "both kinds": ({"shapes": [], "factors": [2]}, ArgumentError, "only one of"),
+    "shapes, factors": ({"shapes": [], "factors": []}, ArgumentError, "got both"),
+    "shapes, factor": (
+        {"shapes": [(3, 9, 9)], "factor": 2},
+        ArgumentError,
+        "only one of shapes and factor: .* without effect",
+    ),
+    "factors, between": (
+        {"factors": [2], "between": True},
+        ArgumentError,
+        "only one of factors and between",
+    ),
+    "factors, n_levels": (
+        {"factors": [2], "n_levels": 1, "max_side": 9},
+        ArgumentError,
+        "only one of factors and max_side and n_levels",
+    ),
     "both": ({"max_side": 9, "n_levels": 2}, ArgumentError, "not both"),
     "shape twice": ({"shapes": [(3, 9, 9)] * 2}, ArgumentError, "same shape twice"),
     "shape short": ({"shapes": [(9, 9)]}, ArgumentError, r"2 sizes; expected 3"),

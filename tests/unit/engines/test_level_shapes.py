@@ -16,7 +16,12 @@ from napari_msimage.engines._level_shapes import (
     shapes_between,
     shapes_until,
 )
-from napari_msimage.engines._level_tiles import choose_extents, fitting_extent
+from napari_msimage.engines._level_tiles import (
+    TileWish,
+    choose_extents,
+    fitting_extent,
+    tile_wishes,
+)
 
 sizes = st.integers(1, 300_000)
 shapes = st.tuples(sizes, sizes, sizes)
@@ -120,9 +125,19 @@ class TestTiles:
             90,
         )
 
-    def test_channels_that_share_tiles_stay_few_fragments(self):
-        found = choose_extents((100, 900, 900), (1, 512, 512), (100, 128, 128), 0)
-        assert found == (3, 450, 450)
+    def test_channels_that_share_tiles_share_them_if_that_is_wanted(self):
+        usual = (100, 900, 900), (1, 512, 512), (100, 128, 128), 0
+        assert choose_extents(*usual) == (1, 450, 450)
+        wish = TileWish(channels=4, edge=128)
+        assert choose_extents(*usual, wish) == (4, 150, 150)
+
+    def test_more_channels_to_a_tile_are_tried_last(self):
+        wishes = tile_wishes(100, (128, 128), shares_channels=True)
+        assert wishes[0] == TileWish()
+        tried = [wish.channels for wish in wishes[1:]]
+        assert set(tried) <= {1, 2, 4, 5, 10, 20, 25, 50, 100}
+        assert tried[0] == 1
+        assert 100 in tried
 
     def test_deep_tiles_make_deep_tiles(self):
         found = choose_extents((500, 4096, 4096), (1, 512, 512), (128, 128, 128), None)

@@ -8,6 +8,8 @@ import math
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -26,6 +28,7 @@ from napari_msimage.errors import (
     BusyError,
     ClusterError,
     DoesNotExistError,
+    ModeError,
     StorageError,
 )
 from napari_msimage.storage import _box_read
@@ -353,11 +356,79 @@ class TestOpenImage:
             assert list(image.levels()) == ["level0", "level1", "level2", "small"]
             assert image.metadata["who"] == "me"
 
-    def test_a_closed_one_is_an_address(self, tmp_path):
+    def test_a_closed_one_is_refused(self, tmp_path):
         uri = write(tmp_path / "a.soma", noise((3, 900, 700)))
         image = MultiscaleImage.open(uri)
         image.close()
-        assert create_levels(image) == ("level1",)
+        with pytest.raises(ModeError, match=r"is closed.*or pass its address"):
+            create_levels(image)
+        with pytest.raises(ModeError, match="is closed"):
+            next(write_levels(image))
+
+    def test_one_of_the_past_is_refused(self, tmp_path):
+        uri = write(tmp_path / "a.soma", noise((3, 900, 700)))
+        with MultiscaleImage.open(uri) as image:
+            then = image.tiledb_timestamp_ms
+        time.sleep(0.01)
+        create_levels(uri)
+        before = listing(uri)
+        with (
+            MultiscaleImage.open(uri, tiledb_timestamp=then) as image,
+            pytest.raises(ArgumentError, match="made of what is stored now"),
+        ):
+            create_levels(image)
+        assert listing(uri) == before
+
+
+class TestLeftovers:
+    """What a run that was killed has left goes away, also if no level is missing."""
+
+    KILLED = """
+import os, signal, sys
+from napari_msimage.storage import LevelSpec, stage_levels
+with stage_levels(sys.argv[1], [LevelSpec("new", (3, 45, 35))]) as staged:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+    def kill(self, uri):
+        before = listing(uri)
+        subprocess.run([sys.executable, "-c", self.KILLED, uri], check=False)
+        assert listing(uri) != before
+
+    def test_with_an_empty_plan(self, tmp_path):
+        uri = write(tmp_path / "a.soma", noise((3, 90, 70)))
+        before = listing(uri)
+        self.kill(uri)
+        assert create_levels(uri) == ()
+        assert listing(uri) == before
+
+    def test_with_an_empty_plan_while_another_program_makes_levels(
+        self, tmp_path, slow
+    ):
+        uri = write(tmp_path / "a.soma", noise((3, 900, 700)))
+        self.kill(uri)
+        plan = plan_levels(uri, max_side=4000)
+        engine = write_levels(uri)
+        next(engine)
+        during = listing(uri)
+        assert create_levels(uri, plan) == ()
+        assert listing(uri) == during
+        engine.close()
+
+    @pytest.mark.skipif(
+        not hasattr(os, "geteuid") or os.geteuid() == 0,
+        reason="root may write everywhere, and Windows knows no such permission",
+    )
+    def test_stay_where_nothing_can_be_written(self, tmp_path):
+        uri = write(tmp_path / "a.soma", noise((3, 90, 70)))
+        self.kill(uri)
+        before = listing(uri)
+        os.chmod(uri, 0o500)
+        try:
+            assert create_levels(uri) == ()
+        finally:
+            os.chmod(uri, 0o700)
+        assert listing(uri) == before
 
 
 class TestProgress:
