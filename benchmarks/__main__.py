@@ -7,11 +7,11 @@ import os
 import platform
 from pathlib import Path
 
-from . import _imports, _levels, _peers, _viewer, _windows, _writes
+from . import _exports, _imports, _levels, _peers, _viewer, _windows, _writes
 from ._report import Report
 
 _SMALLEST = 8192
-_PARTS = ("import", "storage", "window", "levels", "write")
+_PARTS = ("import", "storage", "window", "levels", "write", "export")
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument(
         "--no-huge",
         action="store_true",
-        help="levels: leave out the image four times as large in each direction",
+        help="leave out what is several times as large in each direction",
     )
     parser.add_argument(
         "--data", type=Path, default=Path(__file__).with_name(".data"), help="scratch"
@@ -67,6 +67,8 @@ def main() -> None:
         _levels.measure(report, options, python, data)
     if "write" in parts:
         _writes.measure(report, options, python, data)
+    if "export" in parts:
+        _exports.measure(report, options, python, data)
     # A part does not replace the results of a whole run.
     name = "-".join(["results", *(() if set(parts) == set(_PARTS) else sorted(parts))])
     report.save(data, name)

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
         ScaleTransform,
         UniformScaleTransform,
     )
-    from .engines import LevelPlan, create_levels, plan_levels
+    from .engines import (
+        ExportPlan,
+        ExportSource,
+        ImageRegion,
+        LevelPlan,
+        create_levels,
+        export_region,
+        plan_export,
+        plan_levels,
+    )
     from .errors import AlreadyExistsError, DoesNotExistError, SOMAError
     from .plugin import write_layers
     from .storage import (
@@ -43,7 +52,10 @@ _HOME = {
     "CoordinateTransform": "coordinates",
     "DenseNDArray": "storage",
     "DoesNotExistError": "errors",
+    "ExportPlan": "engines",
+    "ExportSource": "engines",
     "IdentityTransform": "coordinates",
+    "ImageRegion": "engines",
     "LevelPlan": "engines",
     "MultiscaleImage": "storage",
     "SOMAError": "errors",
@@ -53,6 +65,8 @@ _HOME = {
     "SpatialRead": "storage",
     "UniformScaleTransform": "coordinates",
     "create_levels": "engines",
+    "export_region": "engines",
+    "plan_export": "engines",
     "plan_levels": "engines",
     "write_layers": "plugin",
 }
@@ -66,7 +80,10 @@ __all__ = [
     "CoordinateTransform",
     "DenseNDArray",
     "DoesNotExistError",
+    "ExportPlan",
+    "ExportSource",
     "IdentityTransform",
+    "ImageRegion",
     "LevelPlan",
     "MultiscaleImage",
     "SOMAError",
@@ -76,6 +93,8 @@ __all__ = [
     "SpatialRead",
     "UniformScaleTransform",
     "create_levels",
+    "export_region",
+    "plan_export",
     "plan_levels",
     "write_layers",
 ]

@@ -11,6 +11,7 @@ from ._json import (
     transform_from_json,
     transform_to_json,
 )
+from ._pixel_boxes import pixel_box
 from ._regions import (
     Region,
     region_to_box,
@@ -40,6 +41,7 @@ __all__ = [
     "coordinate_space_from_json",
     "coordinate_space_to_json",
     "parse_json",
+    "pixel_box",
     "region_to_box",
     "region_to_soma_box",
     "transform_from_json",

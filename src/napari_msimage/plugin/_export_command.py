@@ -1,0 +1,306 @@
+"""The command that exports the current view with the last settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ..errors import ArgumentError, SOMAError, UnsupportedError
+from ._export_layer import layers_to_export
+from ._export_settings import (
+    ENDINGS,
+    NEW_LAYER,
+    SCREEN_LEVEL,
+    ExportSettings,
+    load_settings,
+)
+from ._keys import bind_keys
+from ._notices import tell
+from ._region_frame import image_frame, source_axes, view_state
+from ._region_view import view_region
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..engines import ImageRegion
+    from ._export_layer import ExportLayer
+    from ._region_frame import ViewState
+
+COMMAND_ID: Final = "napari-msimage.export_view"
+_TYPES: Final = ("image", "labels")
+_NO_FILE_NAME: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
+_MAX_NAME: Final = 100
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class ViewExport:
+    """The current view, ready to be planned and written."""
+
+    layers: tuple[Any, ...]
+    """What is exported."""
+    export: ExportLayer
+    """The same as a source."""
+    region: ImageRegion
+    """What the canvas shows of it."""
+    level: int
+    """Which level."""
+    destination: Path | None
+    """The file; None for a new layer."""
+    settings: ExportSettings
+    """How."""
+
+
+def export_view() -> None:
+    """Export what the current viewer shows, with the settings of the last export."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        tell("Open a napari viewer first.", "error")
+        return
+    bind_keys(viewer)
+    export_view_of(viewer)
+
+
+def export_view_of(viewer: Any) -> None:
+    """Export what a viewer shows, with the settings of the last export; tell errors."""
+    try:
+        start_view_export(viewer)
+    except SOMAError as err:
+        tell(str(err), "error")
+
+
+def start_view_export(viewer: Any, settings: ExportSettings | None = None) -> Any:
+    """Export what a viewer shows, without stopping the window.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    settings : ExportSettings, optional
+        How; by default as the last time.
+
+    Returns
+    -------
+    Job or list of napari layers
+        The work in its thread; or the new layers, which take no time.
+
+    Raises
+    ------
+    SOMAError
+        If there is nothing to export, or it cannot be done like that.
+    """
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    what = plan_view_export(viewer, settings or load_settings())
+    if what.destination is None:
+        return _add_layers(viewer, what)
+    return _start_job(what)
+
+
+def plan_view_export(viewer: Any, settings: ExportSettings) -> ViewExport:
+    """Return what is exported of the current view; in the window's thread.
+
+    Raises
+    ------
+    SOMAError
+        If there is no image or labels layer, it is not on the canvas, or the settings
+        do not fit it.
+    """
+    layers = layers_of_view(viewer)
+    view = view_state(viewer)
+    is_new_layer = settings.format == NEW_LAYER
+    if not is_new_layer and settings.format not in ENDINGS:
+        formats = ", ".join((*ENDINGS, NEW_LAYER))
+        msg = (
+            f"The format of the last export is {settings.format!r}; the formats are "
+            f"{formats}. Choose one in Preferences, or export with the form."
+        )
+        raise ArgumentError(msg)
+    if settings.as_displayed and not is_new_layer:
+        from ._export_displayed import displayed_source
+
+        export = displayed_source(layers)
+    else:
+        export = layers_to_export(layers)
+    region = view_region(export, view)
+    destination = None
+    if not is_new_layer:
+        destination = _free_path(settings, export.source.name)
+    level = level_for(export, view, settings.level)
+    return ViewExport(layers, export, region, level, destination, settings)
+
+
+def layers_of_view(viewer: Any) -> tuple[Any, ...]:
+    """Return the visible layers that are meant: the selected ones, else the topmost.
+
+    Of an image that our reader split into channels, all channels that are visible.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no image or labels layer.
+    """
+    shown = [
+        layer
+        for layer in viewer.layers
+        if layer._type_string in _TYPES and layer.visible
+    ]
+    candidates = [layer for layer in shown if layer in viewer.layers.selection]
+    candidates = candidates or shown[-1:]
+    if not candidates:
+        msg = (
+            "There is no visible image or labels layer to be exported. Open or select "
+            "one."
+        )
+        raise ArgumentError(msg)
+    if len(candidates) == 1:
+        return _with_other_channels(viewer, candidates[0])
+    return tuple(candidates)
+
+
+def _with_other_channels(viewer: Any, layer: Any) -> tuple[Any, ...]:
+    """Return a layer with the other visible channels of its image, bottom to top."""
+    from ._layers import LAYER_METADATA_KEY
+
+    def image_of(other: Any) -> Any:
+        entry = other.metadata.get(LAYER_METADATA_KEY)
+        return entry.get("image_id") if isinstance(entry, dict) else None
+
+    image_id = image_of(layer)
+    if image_id is None or layer._type_string != "image" or layer.rgb:
+        return (layer,)
+    return tuple(
+        other
+        for other in viewer.layers
+        if image_of(other) == image_id and other.visible
+    )
+
+
+def level_for(export: ExportLayer, view: ViewState, wish: str) -> int:
+    """Return the number of the level that a setting asks for.
+
+    Parameters
+    ----------
+    export : ExportLayer
+        The image.
+    view : ViewState
+        What is on the canvas.
+    wish : str
+        "screen", or a number; numbers beyond the coarsest level mean that one.
+
+    Raises
+    ------
+    ArgumentError
+        If it is neither.
+    """
+    n_levels = len(export.source.levels)
+    if wish != SCREEN_LEVEL:
+        if not wish.strip().isdecimal():
+            msg = (
+                f"The level of the last export is {wish!r}; expected "
+                f"{SCREEN_LEVEL!r} or the number of a level, 0 for the finest."
+            )
+            raise ArgumentError(msg)
+        return min(int(wish), n_levels - 1)
+    frame = image_frame(export, view)
+    axes = list(source_axes(export, frame))
+    # screen pixels per pixel of the finest level, along the image's axes
+    sizes = np.hypot(*frame.to_canvas[:2, :2]) * view.zoom
+    for level in range(n_levels - 1, 0, -1):
+        shape = np.array(export.shapes[level], dtype=float)[axes]
+        finest = np.array(export.shapes[0], dtype=float)[axes]
+        if (sizes * finest / shape <= 1 + 1e-9).all():
+            return level
+    return 0
+
+
+def _free_path(settings: ExportSettings, name: str) -> Path:
+    """Return a path in the folder of the settings where nothing is yet."""
+    folder = settings.folder_path
+    if not folder.is_dir():
+        msg = (
+            f"The folder of the last export, {str(folder)!r}, is not there. Choose "
+            "another one in Preferences, or export with the form."
+        )
+        raise ArgumentError(msg)
+    stem = _NO_FILE_NAME.sub("_", name).strip(" .")[:_MAX_NAME] or "image"
+    ending = ENDINGS[settings.format]
+    path = folder / f"{stem}_view{ending}"
+    number = 2
+    while path.exists():
+        path = folder / f"{stem}_view_{number}{ending}"
+        number += 1
+    return path
+
+
+# Running --------------------------------------------------------------------------
+
+
+def _add_layers(viewer: Any, what: ViewExport) -> list[Any]:
+    from napari.layers import Layer
+
+    from ._export_new_layer import region_layers
+
+    tuples = region_layers(what.export, what.region, what.level, what.layers)
+    return [viewer.add_layer(Layer.create(*parts)) for parts in tuples]
+
+
+def _start_job(what: ViewExport) -> Any:
+    from napari.utils import progress
+
+    from .widgets._jobs import Job
+
+    if what.destination is None:
+        msg = "A new layer is made at once, not in a thread."
+        raise UnsupportedError(msg)
+    path = str(what.destination)
+    job: Job[Any] = Job(
+        functools.partial(_write, what),
+        subject=path,
+        busy=f"{path!r} is being written.",
+    )
+    bar = progress(total=100, desc=f"Exporting {what.destination.name}")
+    job.subscribe(functools.partial(_on_tick, bar, path))
+    try:
+        job.start()
+    except SOMAError:
+        bar.close()
+        raise
+    return job
+
+
+def _write(what: ViewExport) -> Any:
+    """Return the engine that writes the view; called in the thread of its job."""
+    from ..engines import plan_export, write_export
+    from ._export_stored import in_stored_order
+
+    settings, export, region = what.settings, what.export, what.region
+    if not settings.as_displayed:
+        export, (region,) = in_stored_order(export, what.layers, (region,))
+    plan = plan_export(
+        export.source,
+        str(what.destination),
+        region=region,
+        level=what.level,
+        channels=export.channels,
+        format=settings.format,
+        mask=settings.mask and region.outline is not None,
+    )
+    return write_export(plan)
+
+
+def _on_tick(bar: Any, path: str, job: Any) -> None:
+    """Show how far the work is, and how it ended; in the window's thread."""
+    if job.progress is not None:
+        bar.update(int(100 * job.progress.fraction) - bar.n)
+    if job.outcome is None:
+        return
+    bar.close()
+    if job.outcome.kind == "failed":
+        tell(job.outcome.message, "error")
+    elif job.outcome.kind == "done":
+        tell(f"The current view was exported to {path!r}.")
