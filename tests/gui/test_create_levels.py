@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from magicgui.widgets import Widget
-from qtpy.QtWidgets import QApplication, QFileDialog
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea
 
 from napari_msimage import engines
 from napari_msimage.engines import Progress
@@ -195,6 +196,12 @@ def test_every_field_has_a_tooltip(form):
     }
     assert len(fields) > 15
     assert [name for name, tooltip in fields.items() if not tooltip] == []
+
+
+def test_tab_leaves_the_table_and_stops_nowhere_in_vain(form):
+    assert not form.table.native.tabKeyNavigation()
+    for area in form.native.findChildren(QScrollArea):
+        assert area.focusPolicy() == Qt.FocusPolicy.NoFocus
 
 
 def test_an_address_that_nobody_opened(form, rgb, wait_for, monkeypatch):
@@ -706,7 +713,7 @@ def test_the_note_about_missing_levels_leads_here(viewer, large, wait_for):
     open_image(large, viewer)
     wait_for(
         lambda: any(
-            "Plugins > Create levels" in record.message
+            "Layers > Data > Create levels" in record.message
             for record in notification_manager.records
         )
     )

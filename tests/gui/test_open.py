@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QMessageBox
@@ -16,6 +17,7 @@ from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QMessageBox
 from napari_msimage.errors import ConsentError, SOMAError, UnsupportedError
 from napari_msimage.plugin import _commands, make_hints, open_image
 from napari_msimage.plugin._hints import HINTS_KEY, hints_to_json
+from napari_msimage.plugin._keys import SHORTCUT
 from napari_msimage.plugin._open import OpenRequest
 from napari_msimage.storage import MultiscaleImage
 
@@ -123,6 +125,11 @@ def test_by_name_of_the_plugin(viewer, rgb_image):
     assert tuple(layer.translate) == (0.5, 0.5)
     assert layer.extent.world.tolist() == [[0.5, 0.5], [96.5, 129.5]]
     assert layer.source.reader_plugin == "napari-msimage"
+
+
+def test_opening_binds_the_shortcut(viewer, rgb_image):
+    open_image(rgb_image, viewer)
+    assert coerce_keybinding(SHORTCUT) in viewer.keymap
 
 
 def test_relative_and_with_trailing_slash(viewer, rgb_image, monkeypatch):
@@ -258,6 +265,8 @@ def test_menus_and_palette_offer_the_commands(viewer):
     assert titles == {
         "Open SOMA image…",
         "Save as SOMA image",
+        "Export region",
+        "Export current view with the last settings",
         "Always open *.soma folders with napari-msimage",
         "Show SOMA image as RGB",
         "Show SOMA image as channels",

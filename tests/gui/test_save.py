@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pytest
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_msimage.errors import AlreadyExistsError, SaveError
@@ -72,3 +74,35 @@ def test_what_is_wrong_is_one_sentence(viewer, choose, tmp_path):
     (tmp_path / "saved.soma").mkdir()
     with pytest.raises(AlreadyExistsError):
         viewer.window._qt_viewer._save_layers_dialog(selected=False)
+
+
+@pytest.mark.parametrize("typed", ["cells", "slide 7.svs"])
+def test_a_name_without_the_ending_gets_it(viewer, monkeypatch, tmp_path, typed):
+    def answer(*arguments, filter="", **options):
+        ours = next(e for e in filter.split(";;") if "SOMA" in e)
+        return str(tmp_path / typed), ours
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", answer)
+    viewer.add_image(noise(97, 130))
+    viewer.window._qt_viewer._save_layers_dialog(selected=False)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{typed}.soma"]
+
+
+@pytest.mark.parametrize("change", ["removed", "moved", "painted"])
+def test_a_layer_that_changes_while_it_is_saved(
+    viewer, choose, tmp_path, monkeypatch, change
+):
+    monkeypatch.setattr("napari_msimage.plugin._notices.is_interactive", lambda: True)
+    viewer.add_image(da.from_array(noise(4000, 4000), chunks=250), name="cells")
+    labels = viewer.add_labels(noise(97, 130, dtype="int32"), name="nuclei")
+    actions = {
+        "removed": lambda: viewer.layers.remove(labels),
+        "moved": lambda: setattr(labels, "translate", (5, 5)),
+        "painted": lambda: labels.paint((5, 5), 77),
+    }
+    QTimer.singleShot(0, actions[change])
+    with pytest.raises(SaveError, match=r"'nuclei' .* while it was being saved"):
+        viewer.window._qt_viewer._save_layers_dialog(selected=False)
+    assert list(tmp_path.iterdir()) == []
+    viewer.window._qt_viewer._save_layers_dialog(selected=False)
+    assert len(list(tmp_path.iterdir())) == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -12,8 +14,8 @@ import dask.array as da
 import numpy as np
 import pytest
 from magicgui.widgets import Widget
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QMessageBox
+from qtpy.QtCore import QEventLoop, QPoint, Qt, QTimer
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QStyle, QStyleOptionComboBox
 
 from napari_msimage import write_layers
 from napari_msimage.engines import Progress
@@ -21,7 +23,8 @@ from napari_msimage.errors import StorageError
 from napari_msimage.plugin import _save_plan, open_image
 from napari_msimage.plugin.widgets import _save_as
 from napari_msimage.plugin.widgets._jobs import running_jobs
-from napari_msimage.plugin.widgets._save_as import SaveAs, free_place
+from napari_msimage.plugin.widgets._save_as import SaveAs
+from napari_msimage.plugin.widgets._save_place import free_place, full_place, unquoted
 from napari_msimage.storage import MultiscaleImage, Scene
 
 from .conftest import settle
@@ -36,12 +39,72 @@ def noise(*shape, dtype="uint8"):
     return RNG.integers(1, 200, shape).astype(dtype)
 
 
+class LazyLevel:
+    """A level of any size whose pixels are made as they are read, all of them 7."""
+
+    def __init__(self, *shape, before_read=lambda n_read: None):
+        self.shape, self.dtype, self.ndim = shape, np.dtype("uint8"), len(shape)
+        self.chunks = (512, 512)
+        self.before_read = before_read
+        self.n_read = 0
+
+    @property
+    def size(self):
+        return int(np.prod(self.shape))
+
+    def __getitem__(self, key):
+        self.before_read(self.n_read)
+        self.n_read += 1
+        return np.full((), 7, "uint8")[()] + np.zeros(
+            np.broadcast_to(np.uint8(0), self.shape)[key].shape, "uint8"
+        )
+
+    def __array__(self, dtype=None, copy=None):
+        return self[...]
+
+
+def lazy_levels(side, n_levels, **level0):
+    """Return square levels of which napari only reads what it shows."""
+    coarser = [LazyLevel(side >> i, side >> i) for i in range(1, n_levels)]
+    return [LazyLevel(side, side, **level0), *coarser]
+
+
+def add_lazy(viewer, levels, **kwargs):
+    return viewer.add_image(
+        levels, multiscale=True, contrast_limits=(0, 255), name="huge", **kwargs
+    )
+
+
+@pytest.fixture
+def gaps():
+    """Return a function that lets the window idle, and returns its longest pause."""
+
+    def idle(seconds, is_over=lambda: False):
+        times = [time.monotonic()]
+        end = times[0] + seconds
+        loop, timer = QEventLoop(), QTimer()
+        timer.setInterval(10)
+
+        def tick():
+            times.append(time.monotonic())
+            if times[-1] > end or is_over():
+                loop.quit()
+
+        timer.timeout.connect(tick)
+        timer.start()
+        loop.exec()
+        timer.stop()
+        return float(np.diff(times).max())
+
+    return idle
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Return the folder that is proposed."""
     folder = tmp_path / "saved"
     folder.mkdir()
-    monkeypatch.setattr(_save_as, "_last_folder", lambda: str(folder))
+    monkeypatch.setattr(_save_as, "last_folder", lambda: str(folder))
     return folder
 
 
@@ -90,7 +153,7 @@ def slow(monkeypatch):
     """Replace the engine by one that only takes its time, and return what it notes."""
     seen = SimpleNamespace(wishes=[], closed=[])
 
-    def save_layers(layers, wish):
+    def save_layers(layers, wish, watch):
         seen.wishes.append(wish)
         try:
             for step in range(1000):
@@ -101,6 +164,22 @@ def slow(monkeypatch):
 
     monkeypatch.setattr(_save_plan, "save_layers", save_layers)
     return seen
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Hold runs back, and return the event that lets them go."""
+    may_go_on = threading.Event()
+    save_layers = _save_plan.save_layers
+
+    def late(*args):
+        yield Progress(0, 0)
+        assert may_go_on.wait(20)
+        return (yield from save_layers(*args))
+
+    monkeypatch.setattr(_save_plan, "save_layers", late)
+    yield may_go_on
+    may_go_on.set()
 
 
 @pytest.fixture
@@ -182,6 +261,24 @@ def test_the_list_follows_the_viewer(viewer, form):
     assert form.layers.layers == []
 
 
+def test_a_checked_layer_is_in_sight(viewer, form):
+    for number in range(20):
+        viewer.add_image(noise(4, 5), name=f"{number}")
+    for number in (0, 19, 10):
+        viewer.layers.selection = {viewer.layers[f"{number}"]}
+        box = form.layers.native
+        settle()
+        item = box.item(19 - number)
+        assert box.viewport().rect().contains(box.visualItemRect(item))
+
+
+def test_long_names_are_told_apart(viewer, form):
+    for number in range(2):
+        viewer.add_image(noise(4, 5), name=f"{'a long name of a layer ' * 5} {number}")
+    assert form.layers.native.textElideMode() == Qt.TextElideMode.ElideMiddle
+    assert form.table.native.textElideMode() == Qt.TextElideMode.ElideMiddle
+
+
 def test_layers_checked_by_hand_stay_checked(viewer, form):
     dapi = viewer.add_image(noise(40, 50), name="DAPI")
     gfp = viewer.add_image(noise(40, 50), name="GFP")
@@ -223,6 +320,38 @@ def test_places_below_an_address_are_not_looked_at():
     assert free_place("s3://bucket/x", "a") == "s3://bucket/x/a.soma"
 
 
+@pytest.mark.parametrize(
+    "typed", ["/a b/c.soma", " /a b/c.soma ", '"/a b/c.soma"', "'/a b/c.soma'"]
+)
+def test_quotes_around_a_place_are_none_of_it(form, typed):
+    form.destination.value = typed
+    assert form.wish.destination == "/a b/c.soma"
+
+
+def test_quotes_within_a_place_stay():
+    assert unquoted("/a/it's.soma") == "/a/it's.soma"
+    assert unquoted("\"/a/b.soma'") == "\"/a/b.soma'"
+
+
+def test_a_relative_place_is_told_in_full(
+    viewer, form, tmp_path, wait_for, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    viewer.add_image(noise(40, 50))
+    form.destination.value = "here.soma"
+    wait_for(lambda: form.run.enabled)
+    full = os.path.join(os.getcwd(), "here.soma")
+    assert form.message.startswith(f"An image at {full!r}, at most")
+    save(form, wait_for)
+    assert f"to {full!r} in" in form.message
+    assert os.path.isdir(full)
+
+
+@pytest.mark.parametrize("place", ["/a/b.soma", "~/b.soma", "s3://bucket/b.soma"])
+def test_other_places_are_told_as_typed(place):
+    assert full_place(place) == place
+
+
 def test_browse_picks_a_folder_or_an_image(viewer, form, folder, tmp_path, monkeypatch):
     viewer.add_image(noise(40, 50), name="tissue")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: str(tmp_path))
@@ -242,6 +371,19 @@ def test_the_next_place_is_proposed_beside_the_last(viewer, form, tmp_path, wait
     assert form.destination.value == f"{tmp_path}/two.soma"
 
 
+def test_a_layer_chosen_during_a_run_gets_its_own_place(
+    viewer, form, folder, wait_for, held
+):
+    viewer.add_image(noise(40, 50), name="one")
+    run(form, wait_for)
+    wait_for(is_running)
+    viewer.add_image(noise(40, 50), name="two")
+    held.set()
+    wait_for(lambda: form.message.startswith("Saved 'one'"))
+    assert form.destination.value == f"{folder}/two.soma"
+    wait_for(lambda: form.run.enabled)
+
+
 # The fields
 
 
@@ -253,6 +395,107 @@ def test_every_field_has_a_tooltip(form):
     }
     assert len(fields) > 12
     assert [name for name, tooltip in fields.items() if not tooltip] == []
+
+
+def next_by_tab(field):
+    """Return which field gets the focus when Tab is pressed in one."""
+    field = field.nextInFocusChain()
+    while not (
+        field.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and field.isEnabled()
+        and field.isVisible()
+    ):
+        field = field.nextInFocusChain()
+    return field
+
+
+def test_tab_visits_the_fields_from_top_to_bottom(viewer, form, wait_for):
+    levels = [noise(4, 40, 50), noise(4, 20, 25)]
+    viewer.add_image(levels, multiscale=True, name="a")
+    viewer.add_image(noise(4, 40, 50), name="b")
+    for layer in viewer.layers:  # its boxes are made anew
+        viewer.layers.selection = {layer}
+        wait_for(lambda: len(form.sizes) == 3)
+    viewer.layers.selection = set(viewer.layers)
+    wait_for(lambda: form.run.enabled)
+    form._advanced.expand(animate=False)
+    settle()
+    seen, field = [], form.layers.native
+    while form.native.isAncestorOf(field) and field not in seen:
+        seen.append(field)
+        field = next_by_tab(field)
+    places = [field.mapTo(form.native, QPoint(0, 0)) for field in seen]
+    rows_then_columns = [(place.y() // 16, place.x()) for place in places]
+    assert rows_then_columns == sorted(rows_then_columns)
+    for field in (*form.sizes, *form.axis_names, form.method, form.run):
+        assert field.native in seen
+    assert not form.table.native.tabKeyNavigation()  # Tab leaves the table
+
+
+def test_choices_are_readable_in_the_narrowest_form(viewer, form, wait_for):
+    viewer.add_image([noise(3, 40, 50), noise(3, 20, 25)], multiscale=True, name="a")
+    viewer.add_image(noise(3, 40, 50), name="b")
+    viewer.layers.selection = set(viewer.layers)
+    wait_for(lambda: form.run.enabled)
+    form.native.window().resize(600, 700)
+    dock = form.native.parent()
+    viewer.window._qt_window.resizeDocks([dock], [1], Qt.Orientation.Horizontal)
+    settle()
+    for field in (form.channels, form.levels, form.storage):
+        box, option = field.native, QStyleOptionComboBox()
+        box.initStyleOption(option)
+        control = QStyle.ComplexControl.CC_ComboBox
+        part = QStyle.SubControl.SC_ComboBoxEditField
+        width = box.style().subControlRect(control, option, part, box).width()
+        for row in range(box.count()):
+            text = box.itemText(row)
+            assert box.fontMetrics().horizontalAdvance(text) <= width, text
+
+
+def test_axes_of_another_layer_are_not_left_standing(viewer, form, wait_for):
+    viewer.add_image(noise(40, 50), scale=(2, 3), units="um")
+    wait_for(lambda: [box.value for box in form.sizes] == ["3", "2"])
+    viewer.add_image(noise(2, 2, 40, 50))
+    wait_for(lambda: form.is_message_error)
+    assert list(form.sizes) == list(form.axis_names) == []
+    assert form.unit.value == ""
+    viewer.layers.pop()
+    wait_for(lambda: [box.value for box in form.sizes] == ["3", "2"])
+    assert form.unit.value == "micrometer"
+    form.layers.check(viewer.layers[0], False)
+    assert list(form.sizes) == []
+
+
+def test_an_error_can_be_read_in_every_theme(viewer, form, wait_for):
+    viewer.add_image(noise(40, 50))
+    form.unit.value = "parsnip"
+    colours = []
+    for theme in ("dark", "light"):
+        viewer.theme = theme
+        wait_for(lambda: form.is_message_error)
+        colours.append(form._part.message.native.styleSheet())
+    assert colours[0] != colours[1]
+    assert colours[1] == f"color: {form._part._error_colour()}"
+
+
+def test_what_was_said_does_not_stand_while_another_place_is_looked_at(
+    viewer, form, wait_for, monkeypatch
+):
+    may_answer, preview = threading.Event(), _save_as._preview
+
+    def late(*args):
+        assert may_answer.wait(20)
+        return preview(*args)
+
+    viewer.add_image(noise(40, 50))
+    form.destination.value = "/nowhere/at/all.soma"
+    wait_for(lambda: form.is_message_error)
+    monkeypatch.setattr(_save_as, "_preview", late)
+    form.destination.value = "/nowhere/else.soma"
+    wait_for(lambda: form.message.startswith("Looking at the layers"))
+    assert not form.is_message_error
+    may_answer.set()
+    wait_for(lambda: "'/nowhere' does not exist" in form.message)
 
 
 def test_only_fields_that_matter_are_there(viewer, form):
@@ -638,36 +881,57 @@ def test_the_same_place_twice_at_once(
 # What changes while it runs
 
 
-def test_layers_may_be_removed(viewer, form, wait_for):
-    pixels = noise(300, 400)
-    viewer.add_image(pixels, name="a")
+def test_a_layer_removed_while_it_is_saved_ends_the_run(
+    viewer, form, folder, wait_for, held
+):
+    viewer.add_image(noise(300, 400), name="a")
     run(form, wait_for)
+    wait_for(is_running)
     viewer.layers.clear()
-    wait_for(lambda: form.message.startswith("Saved 'a' to"))
+    held.set()
+    wait_for(lambda: "was removed while it was being saved" in form.message)
     assert form.layers.layers == []
-    with MultiscaleImage.open(form.destination.value) as image:
-        np.testing.assert_array_equal(np.asarray(image.level_array(0)), pixels)
+    assert not list(folder.iterdir())
 
 
-def test_layers_that_are_changed_are_named(viewer, form, wait_for, monkeypatch):
-    may_go_on = threading.Event()
-    save_layers = _save_plan.save_layers
+def test_a_layer_removed_before_the_run_is_not_saved(viewer, form, wait_for):
+    layer = viewer.add_image(noise(40, 50))
+    wait_for(lambda: form.run.enabled)
+    viewer.layers.remove(layer)
+    assert not form.run.enabled
+    form._start()
+    assert not running_jobs()
 
-    def late(layers, wish):
-        yield Progress(0, 0)
-        assert may_go_on.wait(10)
-        return (yield from save_layers(layers, wish))
 
-    monkeypatch.setattr(_save_plan, "save_layers", late)
+def test_a_layer_removed_during_a_question_is_not_saved(
+    viewer, form, wait_for, monkeypatch
+):
+    viewer.add_image(noise(40, 50), name="a")
+    viewer.add_points(np.ones((2, 2)), name="spots")
+    viewer.layers.selection = set(viewer.layers)
+    wait_for(lambda: form.run.enabled)
+
+    def confirm(*_):
+        viewer.layers.remove("a")
+        return True
+
+    monkeypatch.setattr(_save_as, "confirm", confirm)
+    form.run.native.click()
+    assert not running_jobs()
+    assert form.message.startswith("The layers have changed")
+
+
+def test_a_layer_changed_while_it_is_saved_ends_the_run(
+    viewer, form, folder, wait_for, held
+):
     cells = viewer.add_labels(noise(40, 50), name="cells")
     run(form, wait_for)
     wait_for(is_running)
     cells.paint((3, 4), 7)
-    may_go_on.set()
-    wait_for(lambda: form.message.startswith("Saved"))
-    assert form.message.endswith(
-        "'cells' was changed meanwhile; save again to have all of it."
-    )
+    held.set()
+    wait_for(lambda: "got other pixels while it was being saved" in form.message)
+    assert "Save again" in form.message
+    assert not list(folder.iterdir())
 
 
 def test_closing_the_dock_cancels(viewer, form, slow, wait_for):
@@ -690,6 +954,91 @@ def test_closing_the_viewer_cancels(make_napari_viewer, add_form, slow, wait_for
     viewer.close()
     wait_for(lambda: not running_jobs(), timeout=1500)
     assert len(slow.closed) == 1
+
+
+def test_closing_the_viewer_leaves_nothing(
+    make_napari_viewer, add_form, folder, wait_for
+):
+    viewer = make_napari_viewer(show=True)
+    form = add_form(viewer)
+    levels = lazy_levels(40_000, 8, before_read=lambda _: time.sleep(0.01))
+    add_lazy(viewer, levels)
+    run(form, wait_for)
+    wait_for(lambda: is_running() and running_jobs()[0].progress.done > 0, 20_000)
+    assert os.listdir(folder)
+    viewer.close()
+    wait_for(lambda: not running_jobs(), 10_000)
+    wait_for(lambda: os.listdir(folder) == [])
+
+
+def test_a_program_may_end_with_the_form_open():
+    program = (
+        "import napari\n"
+        "import numpy as np\n"
+        "viewer = napari.Viewer()\n"
+        "dock, form = viewer.window.add_plugin_dock_widget("
+        f"'napari-msimage', {TITLE!r})\n"
+        "viewer.add_image(np.ones((3, 4)))\n"
+        "from qtpy.QtTest import QTest\n"
+        "while not form.run.enabled: QTest.qWait(20)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "deleted" not in ended.stderr
+
+
+# Huge layers
+
+
+def test_the_window_goes_on_while_a_huge_layer_is_planned(viewer, form, wait_for, gaps):
+    add_lazy(viewer, levels := lazy_levels(200_000, 12))
+    wait_for(lambda: form.run.enabled or form.is_message_error, 20_000)
+    settle(20)
+    n_read = [level.n_read for level in levels]
+    pauses = []
+    for name in ("nm", "um", "nm"):
+        form.unit.value = name
+        pauses.append(gaps(20, lambda: form.run.enabled or form.is_message_error))
+    assert len(shapes(form)) == 12
+    assert [level.n_read for level in levels] == n_read  # planning reads nothing
+    assert min(pauses) < 0.1
+
+
+def test_the_window_goes_on_while_a_huge_layer_is_saved(
+    viewer, form, folder, wait_for, gaps
+):
+    slowly = lazy_levels(20_000, 8, before_read=lambda _: time.sleep(0.005))
+    add_lazy(viewer, slowly)
+    run(form, wait_for)
+    wait_for(lambda: is_running() and running_jobs()[0].progress.done > 0, 20_000)
+    pauses = [gaps(0.5) for _ in range(4)]
+    assert form._part.is_running
+    assert min(pauses) < 0.1
+    form.cancel.native.click()
+    wait_for(lambda: form.message.startswith("Cancelled; nothing is left"), 10_000)
+    wait_for(lambda: os.listdir(folder) == [])
+
+
+def test_a_source_that_fails_half_way_leaves_nothing(viewer, form, folder, wait_for):
+    may_fail = threading.Event()
+
+    def fail(n_read):
+        if may_fail.is_set() and n_read > n_before + 4:
+            raise OSError("the microscope is on fire")
+
+    levels = lazy_levels(8192, 5, before_read=fail)
+    add_lazy(viewer, levels)
+    wait_for(lambda: form.run.enabled)
+    n_before = levels[0].n_read
+    may_fail.set()
+    form.run.native.click()
+    wait_for(lambda: form.is_message_error, 20_000)
+    may_fail.clear()
+    assert "the microscope is on fire" in form.message
+    assert os.listdir(folder) == []
+    wait_for(lambda: form.run.enabled)
 
 
 # Where it is

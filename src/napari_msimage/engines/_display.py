@@ -242,7 +242,7 @@ class Display:
         source = self._stored[plan.stored]
         if plan.is_stored:
             return source.read(window)
-        return source.mean_window(window, plan.shape)
+        return source.coarser_window(window, plan.shape)
 
     def chunks(self, index: int) -> Any:
         """Return the tiles of a display level in dask's form, None if unknown."""
@@ -377,6 +377,7 @@ def build_display(
     levels: Sequence[LevelPixels],
     *,
     rgb: bool = False,
+    is_labels: bool = False,
     name: str = "",
     n_sharing: int = 1,
     is_viewer: Callable[[], bool] = lambda: True,
@@ -392,6 +393,9 @@ def build_display(
         least two, then the colours if `rgb`. Best a `LevelArray`.
     rgb : bool
         Whether the last axis holds colours.
+    is_labels : bool
+        Whether pixels are labels: coarser levels are made of single ones then, not of
+        means, which would be labels that are nowhere in the image.
     name : str
         Name of the image, for messages.
     n_sharing : int
@@ -413,7 +417,7 @@ def build_display(
     ArgumentError
         If the levels do not get smaller, or their axes or colours differ.
     """
-    stored = [StoredLevel(level) for level in levels]
+    stored = [StoredLevel(level, is_labels=is_labels) for level in levels]
     plan = plan_display(
         [level.shape for level in stored],
         np.dtype(stored[0].dtype) if stored else np.dtype(np.uint8),

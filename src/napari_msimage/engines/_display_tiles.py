@@ -162,7 +162,7 @@ class DisplayTiles:
 
         def work(is_stopped: Callable[[], bool]) -> None:
             try:
-                pixels = source.mean_window(tile, plan.shape, is_stopped)
+                pixels = source.coarser_window(tile, plan.shape, is_stopped)
             except CancelledError:
                 return
             except SOMAError as err:

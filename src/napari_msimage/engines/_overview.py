@@ -3,7 +3,7 @@
 The pass goes block by block, first those that are looked at, and coarse to fine over
 the whole: a block that was read stands in, as its mean, for those around it that were
 not yet. A pixel that several blocks share is the mean of what was seen of it so far,
-and exact in the end.
+and exact in the end. Labels are picked, one for each pixel, instead of averaged.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ._area_mean import AxisMean, block_sums, pixel_area, sum_dtype, to_mean
+from ._display_nearest import NearestFiller
 from ._progress import Progress
 from ._windows import (
     Window,
@@ -133,10 +134,7 @@ class OverviewPass:
         if self.coarser is not None:
             self._start_from(self.coarser)
         blocks = self.blocks
-        fillers = [
-            _LevelFiller(self.source, self.levels[0], level, self.n_spatial, blocks)
-            for level in self.levels
-        ]
+        fillers = [self._filler(level, blocks) for level in self.levels]
         total = blocks.n_left
         while blocks.n_left:
             if is_cancelled():
@@ -156,6 +154,13 @@ class OverviewPass:
         for level in self.levels:
             level.is_done = True
         return True
+
+    def _filler(
+        self, level: MemoryLevel, blocks: _Blocks
+    ) -> _LevelFiller | NearestFiller:
+        if self.source.is_labels:
+            return NearestFiller(self.source, level)
+        return _LevelFiller(self.source, self.levels[0], level, self.n_spatial, blocks)
 
     def _start_from(self, coarser: StoredLevel) -> None:
         """Show a coarser stored level until the pass has come by."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ArgumentError, SOMAError, StorageError
 from ..storage import LevelArray
+from ._pixel_source_chunks import KEPT_BYTES, UnevenChunks
 from ._windows import window_shape, window_slices
 
 if TYPE_CHECKING:
@@ -45,6 +46,44 @@ class PixelSource(Protocol):
         ...
 
 
+class BoxReader:
+    """Reads boxes of an array-like, from any thread, whatever the array-like allows.
+
+    Parameters
+    ----------
+    pixels : PixelSource
+        Where pixels come from.
+    n_sharing : int
+        How many readers share the memory for computed chunks.
+    """
+
+    def __init__(self, pixels: PixelSource, n_sharing: int = 1) -> None:
+        self.pixels = pixels
+        room = type(pixels).__module__.partition(".")[0]
+        self._lock = None if room in _THREAD_SAFE else threading.Lock()
+        self._chunks = (
+            UnevenChunks(pixels, KEPT_BYTES // n_sharing)
+            if UnevenChunks.is_needed(pixels)
+            else None
+        )
+
+    def read(self, key: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """Return the pixels of a box: slices with start and stop."""
+        if self._chunks is not None:
+            return self._chunks.read(key)
+        if self._lock is None:
+            return self._read(key)
+        with self._lock:
+            return self._read(key)
+
+    def _read(self, key: tuple[slice, ...]) -> npt.NDArray[Any]:
+        part = self.pixels[key]
+        if isinstance(part, LevelArray):
+            # Passing over it once must not push out what is on the screen.
+            return part.read(cached=False)
+        return np.asarray(part)
+
+
 class GivenLevel:
     """A level to be written, read as the jobs of a pass read stored ones.
 
@@ -63,8 +102,7 @@ class GivenLevel:
         self.pixels = pixels
         self.dtype = dtype
         self.shape = tuple(int(n) for n in pixels.shape)
-        room = type(pixels).__module__.partition(".")[0]
-        self._lock = None if room in _THREAD_SAFE else threading.Lock()
+        self._reader = BoxReader(pixels)
 
     def read(
         self, window: Window, out: npt.NDArray[Any] | None = None
@@ -80,7 +118,7 @@ class GivenLevel:
             If the source fails.
         """
         try:
-            found = self._read(window)
+            found = self._reader.read(window_slices(window))
         except (SOMAError, MemoryError):
             raise
         except Exception as err:
@@ -116,20 +154,6 @@ class GivenLevel:
             "claims to have. Convert it first, with astype."
         )
         raise ArgumentError(msg)
-
-    def _read(self, window: Window) -> npt.NDArray[Any]:
-        key = window_slices(window)
-        if self._lock is None:
-            return self._ask(key)
-        with self._lock:
-            return self._ask(key)
-
-    def _ask(self, key: tuple[slice, ...]) -> npt.NDArray[Any]:
-        part = self.pixels[key]
-        if isinstance(part, LevelArray):
-            # Passing over it once must not push out what is on the screen.
-            return part.read(cached=False)
-        return np.asarray(part)
 
     def close(self) -> None:
         """Do nothing: the source belongs to the caller."""

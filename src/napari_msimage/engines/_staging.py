@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MARK: Final = f".{STAGING_MARK}"
-#: With the mark: people call their own copies ``.old.`` too.
-_OLD: Final = f".old{_MARK}"
+#: In the names of what was moved aside. With the mark: people call their own copies
+#: ``.old.`` too.
+REPLACED_MARK: Final = f".old{_MARK}"
 _REPLACEABLE: Final = ("SOMAMultiscaleImage", "SOMAScene")
 #: Bytes of a name that file systems take, and what has room for our marks.
 _MAX_NAME: Final = 255
@@ -71,8 +72,8 @@ def staged_folder(
     """
     parent = os.path.dirname(destination)
     _check_name(destination)
+    restore_replaced(destination)
     with _system_errors(destination):
-        _restore_replaced(destination)
         _check_free(destination, replace=replace)
         if not os.path.isdir(parent):
             msg = (
@@ -94,6 +95,58 @@ def staged_folder(
     finally:
         # After success there is nothing left at this path.
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def find_replaced(destination: str) -> tuple[str, bool] | None:
+    """Return what a swap that did not finish has moved aside; changes nothing.
+
+    Parameters
+    ----------
+    destination : str
+        Absolute local path.
+
+    Returns
+    -------
+    path : str
+        Where the object lies that was at `destination`.
+    is_abandoned : bool
+        Whether the process that moved it has ended, so that it may be moved back.
+
+    None if there is something at `destination`, or nothing was moved aside.
+    """
+    if os.path.lexists(destination):
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        aside = _beside(destination, REPLACED_MARK)
+        found = [(is_abandoned(path), path) for path in aside]
+        if found:
+            is_free, path = max(found)
+            return path, is_free
+    return None
+
+
+def restore_replaced(destination: str) -> None:
+    """Finish, or undo, the swaps of processes that died.
+
+    Parameters
+    ----------
+    destination : str
+        Absolute local path. If nothing is there, what was moved aside is moved back;
+        else that is removed.
+
+    Raises
+    ------
+    AccessError, StorageError
+        If the file system refuses.
+    """
+    with _system_errors(destination):
+        for old in _beside(destination, REPLACED_MARK):
+            if not is_abandoned(old):
+                continue
+            if os.path.lexists(destination):
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                os.rename(old, destination)
 
 
 @contextlib.contextmanager
@@ -135,15 +188,19 @@ def _stem(destination: str) -> str:
 def _check_free(destination: str, *, replace: bool) -> None:
     if not os.path.lexists(destination):
         return
+    is_replaceable = _is_replaceable(destination)
     if not replace:
-        raise _already_exists(destination)
-    found = None if os.path.islink(destination) else probe(destination)
-    if found not in _REPLACEABLE:
+        raise _already_exists(destination, is_replaceable=is_replaceable)
+    if not is_replaceable:
         msg = (
             f"What is at {destination!r} is no SOMA image or scene of its own, so it "
             "is not replaced. Choose another place or remove it yourself."
         )
         raise AlreadyExistsError(msg)
+
+
+def _is_replaceable(destination: str) -> bool:
+    return not os.path.islink(destination) and probe(destination) in _REPLACEABLE
 
 
 def _swap(staging: str, destination: str) -> None:
@@ -159,24 +216,14 @@ def _swap(staging: str, destination: str) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _restore_replaced(destination: str) -> None:
-    """Finish, or undo, the swaps of processes that died."""
-    for old in _beside(destination, _OLD):
-        if not is_abandoned(old):
-            continue
-        if os.path.lexists(destination):
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.rename(old, destination)
-
-
 def _move_into_place(staging: str, destination: str) -> None:
     try:
         os.rename(staging, destination)
     except OSError as err:
         # Somebody made the destination since the look above.
         if os.path.lexists(destination):
-            raise _already_exists(destination) from err
+            is_replaceable = _is_replaceable(destination)
+            raise _already_exists(destination, is_replaceable=is_replaceable) from err
         raise
     if os.name != "nt":  # Windows cannot open a folder
         handle = os.open(os.path.dirname(destination), os.O_RDONLY)
@@ -186,10 +233,13 @@ def _move_into_place(staging: str, destination: str) -> None:
             os.close(handle)
 
 
-def _already_exists(destination: str) -> AlreadyExistsError:
-    return AlreadyExistsError(
+def _already_exists(destination: str, *, is_replaceable: bool) -> AlreadyExistsError:
+    msg = (
         f"There is something at {destination!r} already; it is left as it is. Choose "
-        "another place, remove it first, or ask to replace it (replace=True)."
+        "another place or remove it first"
+    )
+    return AlreadyExistsError(
+        f"{msg}, or ask to replace it (replace=True)." if is_replaceable else f"{msg}."
     )
 
 

@@ -25,6 +25,7 @@ from ..storage import (
 )
 from ._levels import LevelsRun, ThreadWorkers
 from ._pixel_source import GivenLevel
+from ._pixel_source_folder import zarr_folders
 from ._progress import Progress
 from ._staging import staged_folder
 from ._store_plan import ImageToWrite, SceneToWrite, plan_store
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
     from ..storage import StagedArray
+    from ._pixel_source import PixelSource
     from ._store_plan import ImagePlan, LevelsStep, StorePlan
 
 #: Where a scene keeps its images.
@@ -129,11 +131,26 @@ def _check_destination(
             raise ArgumentError(msg)
     if not is_local(destination):
         return
+    for level in (level for image in images for level in image.levels):
+        _check_outside_zarr(destination, level)
     for folder in Path(destination).parents:
         if any(os.path.exists(folder / mark) for mark in _TILEDB_MARKS):
             msg = (
                 f"Cannot write to {destination!r}: that is inside of the TileDB object "
                 f"{str(folder)!r}. Choose a place outside of it."
+            )
+            raise ArgumentError(msg)
+
+
+def _check_outside_zarr(destination: str, level: PixelSource) -> None:
+    """Refuse a place inside of the zarr folder of a source, or around it."""
+    # what a link leads to may not exist yet
+    place = os.path.realpath(destination)
+    for folder in zarr_folders(level):
+        if place == folder or is_inside(place, folder) or is_inside(folder, place):
+            msg = (
+                f"Cannot write to {destination!r}: the pixels to be written come from "
+                f"the zarr folder {folder!r}. Choose a place outside of it."
             )
             raise ArgumentError(msg)
 

@@ -1,4 +1,4 @@
-"""A stored level as a source of pixels: bounded reads, and means made from it."""
+"""A stored level as a source of pixels: bounded reads, and coarser ones made of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from ._area_mean import AxisMean, area_mean
+from ._display_nearest import nearest_window
 from ._windows import (
     Window,
     align_window,
@@ -59,10 +60,13 @@ class StoredLevel:
     ----------
     array : LevelPixels
         Spatial axes first, as the viewer has them; colours last, if any.
+    is_labels : bool
+        Whether pixels are labels, a mean of which is another label.
     """
 
-    def __init__(self, array: LevelPixels) -> None:
+    def __init__(self, array: LevelPixels, *, is_labels: bool = False) -> None:
         self.array = array
+        self.is_labels = is_labels
         self.shape = tuple(int(n) for n in array.shape)
         self.dtype = np.dtype(array.dtype)
         self.tile_extents = _tile_extents(array, self.shape)
@@ -116,13 +120,13 @@ class StoredLevel:
             tiles.append(pixels.reshape(-1, *self.shape[n_spatial:]))
         return np.concatenate(tiles)
 
-    def mean_window(
+    def coarser_window(
         self,
         window: Window,
         shape: tuple[int, ...],
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> npt.NDArray[Any]:
-        """Make a window of a coarser level as exact area means.
+        """Make a window of a coarser level: exact area means, or picked labels.
 
         Parameters
         ----------
@@ -162,7 +166,11 @@ class StoredLevel:
             needed = source_window(piece)
             source = self.read(needed, cached=cached)
             at = window_slices(piece, origin_of(window))
-            pixels[at] = area_mean(source, means, origin_of(needed), piece)
+            if self.is_labels:
+                made = nearest_window(source, needed, piece, self.shape, shape)
+            else:
+                made = area_mean(source, means, origin_of(needed), piece)
+            pixels[at] = made
         return pixels
 
 

@@ -24,6 +24,7 @@ from pydantic import (
 
 _MAX_NAME: Final = 200
 _MAX_LAYER_NAME: Final = 1000
+MAX_AXIS_LABEL: Final = 200
 _MAX_COLORS: Final = 2048
 _MAX_LABEL_COLORS: Final = 65535
 _MAX_CONTOUR: Final = 1000
@@ -96,6 +97,10 @@ _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Part = Annotated[float, Field(ge=0, le=1)]
 _Numbers = Annotated[tuple[_Finite, ...], Field(strict=False, max_length=8)]
 _Matrix = Annotated[tuple[_Numbers, ...], Field(strict=False, max_length=8)]
+_AxisLabels = Annotated[
+    tuple[Annotated[str, Field(max_length=MAX_AXIS_LABEL)], ...],
+    Field(strict=False, max_length=8),
+]
 _Color = Annotated[tuple[_Part, _Part, _Part, _Part], Field(strict=False)]
 _Colors = Annotated[
     tuple[_Color, ...], Field(strict=False, min_length=1, max_length=_MAX_COLORS)
@@ -199,7 +204,11 @@ class LayerHints(Record):
     layer_name: Annotated[
         Annotated[str, Field(max_length=_MAX_LAYER_NAME)] | None, _Lenient
     ] = None
-    """Name of the layer as it was; without it, names are made of the image's."""
+    """Name of the layer as it was, which may be empty; without it, names are made of
+    the image's."""
+    axis_labels: Annotated[_AxisLabels | None, _Lenient] = None
+    """Names of the layer's axes as they were, napari's order (z, y, x), where they are
+    not those of the image's, or of the scene's, coordinate space."""
     custom_colormap: Annotated[CustomColormap | None, _Lenient] = None
     """A colormap that has no name in napari."""
     contrast_limits_range: Annotated[Limits | None, _Lenient] = None

@@ -110,6 +110,7 @@ def levels_to_show(
         channel=layer.channel,
         name=plan.name,
         n_sharing=len(plan.layers) * n_images,
+        is_labels=layer.is_labels,
     )
     if layer.needs_limits:
         limits = _found_or_full(find_limits, image.dtype)
@@ -125,6 +126,7 @@ def levels_and_limits(
     channel: int | None,
     name: str,
     n_sharing: int,
+    is_labels: bool = False,
 ) -> tuple[list[Any], Callable[[], tuple[float, float]]]:
     """Return the levels of one layer for napari, and how to find contrast limits.
 
@@ -142,6 +144,8 @@ def levels_and_limits(
         Name of the image, for messages.
     n_sharing : int
         How many layers show the image; they share the memory for overviews.
+    is_labels : bool
+        Whether the layer shows labels, of which no means are made.
     """
     from ..engines import MAX_READ_BYTES
     from ._contrast import find_contrast_limits
@@ -152,7 +156,9 @@ def levels_and_limits(
     is_small = max(coarsest.shape) <= _SMALL_SIDE and coarsest.nbytes <= _SMALL_BYTES
     if is_small and finest.nbytes <= MAX_READ_BYTES:
         return views, functools.partial(find_contrast_limits, coarsest)
-    display = make_display(views, rgb=rgb, name=name, n_sharing=n_sharing)
+    display = make_display(
+        views, rgb=rgb, name=name, n_sharing=n_sharing, is_labels=is_labels
+    )
     return list(display.levels), functools.partial(starting_contrast_limits, display)
 
 

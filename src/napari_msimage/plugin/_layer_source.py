@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import numpy as np
 
 from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
+from ._hint_fields import MAX_AXIS_LABEL
 from ._layer_transform import (
     attributes_to_placement,
     placement_to_matrix,
@@ -60,7 +61,9 @@ class LayerSource:
     channel_axis: int | None
     """Position of the channel axis in the arrays; the last one for colours."""
     axis_names: tuple[str, ...]
-    """Spatial axes, napari's order (z, y, x)."""
+    """Spatial axes as stored, napari's order (z, y, x)."""
+    axis_labels: tuple[str | None, ...]
+    """The same as the layer names them; None for napari's own defaults."""
     units: tuple[str, ...]
     """One per spatial axis."""
     matrix: FloatArray
@@ -74,6 +77,14 @@ class LayerSource:
     notes: tuple[str, ...]
     """What is stored differently, as sentences."""
 
+    def named_in(self, names: Sequence[str]) -> LayerSource:
+        """Return the layer with hints on axis labels that differ from stored names."""
+        pairs = zip(self.axis_labels, names, strict=True)
+        labels = tuple(name if label is None else label for label, name in pairs)
+        hint = None if labels == tuple(names) else labels
+        hints = self.hints.model_copy(update={"axis_labels": hint})
+        return dataclasses.replace(self, hints=hints)
+
     @property
     def subject(self) -> str:
         """What messages call the layer."""
@@ -86,8 +97,14 @@ class LayerSource:
 
 
 def subject_of(name: str, is_labels: bool) -> str:
-    """Return what messages call a layer."""
-    return f"The {'labels' if is_labels else 'image'} layer {name!r}"
+    """Return what messages call a layer, to begin a sentence with."""
+    kind = "labels" if is_labels else "image"
+    return f"The {kind} layer {name!r}" if name else f"The {kind} layer without a name"
+
+
+def within_sentence(subject: str) -> str:
+    """Return what messages call a layer where no sentence begins."""
+    return subject[:1].lower() + subject[1:]
 
 
 def layer_parts(layer: Any) -> tuple[Any, dict[str, Any], str]:
@@ -173,6 +190,7 @@ def read_source(
         is_complete=is_multiscale,
         channel_axis=n_axes if rgb else None,
         axis_names=names,
+        axis_labels=_axis_labels(attributes.get("axis_labels"), n_axes),
         units=units,
         matrix=matrix,
         placement=placement,
@@ -350,7 +368,7 @@ def _axis_names(
         return tuple(defaults), []
     names, odd = [], []
     for label, default in zip(given, defaults, strict=True):
-        is_default = not label or _DEFAULT_LABEL.fullmatch(label)
+        is_default = _is_default(label)
         is_good = label.isprintable() and not label.lower().startswith("soma_")
         names.append(label if is_good and not is_default else default)
         if not (is_good or is_default):
@@ -365,6 +383,26 @@ def _axis_names(
             f"as {', '.join(names)}: names must differ and not start with 'soma_'."
         )
     return tuple(names), notes
+
+
+def _axis_labels(labels: Any, n_axes: int) -> tuple[str | None, ...]:
+    """Return the names of the axes as they were given, None for defaults."""
+    given = [str(label) for label in labels or ()]
+    if len(given) != n_axes:
+        return (None,) * n_axes
+    return tuple(
+        None if _is_default(label) or len(label) > MAX_AXIS_LABEL else _utf8(label)
+        for label in given
+    )
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _is_default(label: str) -> bool:
+    text = label.strip()
+    return not text or _DEFAULT_LABEL.fullmatch(text) is not None
 
 
 def _with_channel_axis(source: LayerSource, axis: int) -> LayerSource:
@@ -388,8 +426,9 @@ def _with_channel_axis(source: LayerSource, axis: int) -> LayerSource:
     sizes = {shape[axis] for shape in source.shapes}
     if len(sizes) > 1:
         msg = (
-            f"The levels of {source.subject} have {sorted(sizes)} pixels along axis "
-            f"{axis}; along a channel axis all levels have the same number."
+            f"The levels of {within_sentence(source.subject)} have {sorted(sizes)} "
+            f"pixels along axis {axis}; along a channel axis all levels have the same "
+            "number."
         )
         raise ArgumentError(msg)
     kept = [*others, n_axes]
@@ -401,6 +440,7 @@ def _with_channel_axis(source: LayerSource, axis: int) -> LayerSource:
         source,
         channel_axis=axis,
         axis_names=defaults if _are_shifted(source.axis_names) else names,
+        axis_labels=tuple(source.axis_labels[i] for i in others),
         units=tuple(source.units[i] for i in others),
         matrix=matrix[np.ix_(kept, kept)],
         placement=None,

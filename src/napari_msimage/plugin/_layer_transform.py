@@ -8,7 +8,13 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ._hint_fields import Placement
-from ._placement import FloatArray, augmented, is_pixel_grid, is_same_place
+from ._placement import (
+    FloatArray,
+    image_matrix,
+    is_pixel_grid,
+    is_same_place,
+    level_offset,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,7 +140,7 @@ def zoom_placement(placement: Placement, factors: Sequence[float]) -> Placement 
     if is_turned.rotate is not None or is_turned.shear is not None:
         return None
     scale = np.asarray(placement.scale)
-    shift = (np.asarray(factors) - 1) / 2 * scale
+    shift = level_offset(factors) * scale
     return placement.model_copy(
         update={
             "scale": _numbers(scale * factors),
@@ -198,7 +204,7 @@ def placement_arguments(
     """
     is_alone = matrix is None
     if matrix is None:
-        matrix = augmented(np.eye(n_axes), np.full(n_axes, 0.5))
+        matrix = image_matrix(n_axes)
     elif len(matrix) <= n_axes:
         matrix = _embed(matrix, n_axes)
     arguments = _remembered(placement, matrix, n_axes, is_alone)
@@ -267,7 +273,7 @@ def _stored(matrix: FloatArray) -> dict[str, Any]:
 
 def _embed(matrix: FloatArray, n_axes: int) -> FloatArray:
     """Give a matrix trivial axes in front, as for a row in a plane."""
-    whole = augmented(np.eye(n_axes), np.full(n_axes, 0.5))
+    whole = image_matrix(n_axes)
     n = len(matrix)
     whole[-n:, -n:] = matrix
     return whole

@@ -2,7 +2,8 @@
 
 napari's axes are the coordinate space's axes in reverse order (x, y, z gives z, y, x),
 whatever the stored order. World coordinates equal the image's coordinate space, or
-that of a scene.
+that of a scene; the half pixel between a centre in napari and SOMA's edges is added
+and taken away in ``_placement.py`` only.
 
 In 2-D and 3-D alike, napari 0.9 puts all levels over the same extent: level k's pixels
 are reference size ÷ level size large, the ratio that SOMA's transforms have. Along an
@@ -201,6 +202,8 @@ class LayerPlan:
     """napari's blending mode."""
     is_labels: bool = False
     """Whether the integers are labels."""
+    axis_labels: tuple[str, ...] | None = None
+    """Its own names of the axes, napari's order; None: those of the image."""
     looks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """More arguments for napari; they win over those above."""
     late: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -341,7 +344,7 @@ def _plan_whole(hints: DisplayHints, name: str, *, is_labels: bool) -> LayerPlan
     """Plan the one layer of colours or labels."""
     hint = hints.layer or hints.channel(0)
     return LayerPlan(
-        name=hint.layer_name or name,
+        name=name if hint.layer_name is None else hint.layer_name,
         channel=None,
         rgb=not is_labels,
         visible=hint.visible is not False,
@@ -356,6 +359,7 @@ def _looks_of(hint: LayerHints | None, *, is_labels: bool, rgb: bool) -> dict[st
     if hint is None:
         return {}
     return {
+        "axis_labels": hint.axis_labels,
         "looks": look_arguments(hint, is_labels=is_labels),
         "late": late_attributes(hint, is_labels=is_labels, rgb=rgb),
         "user_metadata": hint.user_metadata or {},
@@ -389,10 +393,11 @@ def _plan_channels(
     for index in range(n):
         hint = hints.channel(index)
         fallback = name if n == 1 else f"{name} channel {index}"
+        if hint.name:
+            fallback = f"{name} {hint.name}"
         layers.append(
             LayerPlan(
-                name=hint.layer_name
-                or (f"{name} {hint.name}" if hint.name else fallback),
+                name=fallback if hint.layer_name is None else hint.layer_name,
                 channel=index if image.has_channel_axis else None,
                 rgb=False,
                 colormap=own_colormap(hint)
@@ -443,7 +448,7 @@ def layer_tuple(
     arguments: dict[str, Any] = {
         "name": layer.name,
         "multiscale": True,
-        "axis_labels": plan.axis_labels,
+        "axis_labels": _axis_labels(plan, layer),
         "units": plan.units,
         **plan.placement,
         "visible": layer.visible,
@@ -458,6 +463,11 @@ def layer_tuple(
         arguments["colormap"] = layer.colormap
         arguments["contrast_limits"] = layer.contrast_limits
     return list(levels), arguments, "image"
+
+
+def _axis_labels(plan: ImagePlan, layer: LayerPlan) -> tuple[str, ...]:
+    own = layer.axis_labels or ()
+    return own if len(own) == len(plan.axis_labels) else plan.axis_labels
 
 
 def _metadata_of(layer: LayerPlan, own: dict[str, Any] | None) -> dict[str, Any]:

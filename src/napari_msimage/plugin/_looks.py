@@ -186,7 +186,7 @@ def _hints_of_layer(
         is_labels=is_labels_layer(layer),
         rgb=bool(getattr(layer, "rgb", False)),
     )
-    update = dict(more)
+    update = {**more, "axis_labels": previous.axis_labels}
     if previous.layer_name is None:
         update["layer_name"] = None
     colormap = getattr(previous, "colormap", None)

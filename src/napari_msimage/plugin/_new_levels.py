@@ -175,6 +175,7 @@ def _read_levels_of(
                 channel=fact.channel,
                 name=fact.name,
                 n_sharing=len(group) * n_images,
+                is_labels=is_labels_layer(fact.layer),
             )
             found.append((fact, [LevelView(level, failures) for level in levels]))
     for note in notes:

@@ -9,7 +9,7 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ConsentError, FormatError, SOMAError
+from ..errors import ConsentError, DoesNotExistError, FormatError, SOMAError
 from . import _layers
 from ._hints import DisplayHints, read_hints
 from ._image_levels import check_inside, levels_to_show, stored_levels
@@ -126,8 +126,12 @@ def read_layers_or_tell(uri: str) -> list[LayerTuple]:
     SOMAError
         If nobody is there to be told; see `is_interactive`.
     """
+    from ._open_replaced import offer_to_restore
+
     request = OpenRequest(uri)
     try:
+        if is_interactive():
+            offer_to_restore(uri)
         return read_layers(request)
     except ConsentError as err:
         if not is_interactive():
@@ -159,6 +163,7 @@ def read_layers(request: OpenRequest) -> list[LayerTuple]:
         If there is no image, it is damaged, or napari cannot show it.
     """
     from ..storage import MultiscaleImage
+    from ._open_replaced import explain_missing, notes_on_place
     from ._scene_walk import container_kind
     from ._settings import apply_settings
 
@@ -170,6 +175,11 @@ def read_layers(request: OpenRequest) -> list[LayerTuple]:
             context=request.context,
             tiledb_timestamp=request.tiledb_timestamp,
         )
+    except DoesNotExistError as err:
+        explained = explain_missing(request.uri)
+        if explained is None:
+            raise
+        raise explained from err
     except FormatError:
         kind = container_kind(request.uri, request.context)
         if kind is None:
@@ -180,7 +190,7 @@ def read_layers(request: OpenRequest) -> list[LayerTuple]:
     else:
         with image:
             layers, notes = read_image(image, request)
-    for note in notes:
+    for note in (*notes, *notes_on_place(request.uri)):
         tell(note)
     return layers
 

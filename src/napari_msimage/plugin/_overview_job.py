@@ -31,6 +31,7 @@ import numpy as np
 from ..engines import Display, build_display
 from ._contrast import find_contrast_limits
 from ._display_jobs import OverviewJobs, display_of, sampled_limits
+from ._keys import bind_keys
 from ._layers import LAYER_METADATA_KEY
 from ._look_arguments import set_late_attributes
 from ._notices import has_window, is_window_thread
@@ -53,7 +54,12 @@ __all__ = [
 
 
 def make_display(
-    levels: Sequence[LevelPixels], *, rgb: bool, name: str, n_sharing: int = 1
+    levels: Sequence[LevelPixels],
+    *,
+    rgb: bool,
+    name: str,
+    n_sharing: int = 1,
+    is_labels: bool = False,
 ) -> Display:
     """Return the levels to show of an image, and have the open viewers watched.
 
@@ -67,6 +73,8 @@ def make_display(
         Name of the image, for messages.
     n_sharing : int
         How many layers the image becomes; they share the memory for overviews.
+    is_labels : bool
+        Whether pixels are labels, of which no means are made.
 
     Raises
     ------
@@ -74,7 +82,12 @@ def make_display(
         If the levels do not get smaller, or their axes or colours differ.
     """
     display = build_display(
-        levels, rgb=rgb, name=name, n_sharing=n_sharing, is_viewer=_is_napari_asking
+        levels,
+        rgb=rgb,
+        is_labels=is_labels,
+        name=name,
+        n_sharing=n_sharing,
+        is_viewer=_is_napari_asking,
     )
     watch_open_viewers()
     return display
@@ -130,6 +143,7 @@ def watch_viewer(viewer: Any) -> None:
     """Take care of our layers in a viewer, those there and those to come."""
     if viewer in _watchers:
         return
+    bind_keys(viewer)
     _watchers[viewer] = watcher = _Watcher(viewer)
     for layer in viewer.layers:
         watcher.attach(layer)

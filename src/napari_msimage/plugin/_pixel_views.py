@@ -2,46 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engines import DisplayArray
+from ..engines import BoxReader, DisplayArray
 from ._level_view import LevelView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
-
-#: Whose arrays several threads may read at a time.
-_THREAD_SAFE: Final = ("numpy", "dask", "zarr", "napari_msimage")
-
-
-class _Source:
-    """One array-like, read box by box, by one thread at a time if need be."""
-
-    def __init__(self, pixels: Any) -> None:
-        self.pixels = pixels
-        room = type(pixels).__module__.partition(".")[0]
-        self._lock = None if room in _THREAD_SAFE else threading.Lock()
-
-    def read(self, box: Any) -> npt.NDArray[Any]:
-        """Return the pixels of a box."""
-        if self._lock is None:
-            return self._read(box)
-        with self._lock:
-            return self._read(box)
-
-    def _read(self, box: Any) -> npt.NDArray[Any]:
-        part = self.pixels[box]
-        # passing over a stored level must not push out what is on the screen
-        uncached = getattr(part, "read", None)
-        if type(part).__module__.startswith("napari_msimage.") and uncached:
-            found: npt.NDArray[Any] = uncached(cached=False)
-            return found
-        return np.asarray(part)
 
 
 class ConvertedPixels:
@@ -56,17 +27,22 @@ class ConvertedPixels:
     """
 
     def __init__(self, pixels: Any, dtype: np.dtype[Any]) -> None:
-        self._source = _Source(pixels)
+        self._reader = BoxReader(pixels)
         self.dtype = dtype
         self.shape = tuple(int(size) for size in pixels.shape)
 
     @property
     def chunks(self) -> Any:
         """Sizes in which the level is read best, as it says itself."""
-        return getattr(self._source.pixels, "chunks", None)
+        return getattr(self._reader.pixels, "chunks", None)
 
-    def __getitem__(self, box: Any) -> npt.NDArray[Any]:
-        return self._source.read(box).astype(self.dtype)
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """What is shown in another type."""
+        return (self._reader.pixels,)
+
+    def __getitem__(self, box: tuple[slice, ...]) -> npt.NDArray[Any]:
+        return self._reader.read(box).astype(self.dtype)
 
 
 class StackedPixels:
@@ -79,7 +55,7 @@ class StackedPixels:
     """
 
     def __init__(self, channels: Sequence[Any]) -> None:
-        self._sources = [_Source(pixels) for pixels in channels]
+        self._readers = [BoxReader(pixels, len(channels)) for pixels in channels]
         first = channels[0]
         self.dtype: np.dtype[Any] = np.dtype(first.dtype)
         self.shape = (len(channels), *(int(size) for size in first.shape))
@@ -87,14 +63,19 @@ class StackedPixels:
     @property
     def chunks(self) -> Any:
         """Sizes in which the channels are read best; None if they do not say."""
-        chunks = getattr(self._sources[0].pixels, "chunks", None)
+        chunks = getattr(self._readers[0].pixels, "chunks", None)
         if not chunks:
             return None
         one = 1 if isinstance(chunks[0], int | np.integer) else (1,) * self.shape[0]
         return (one, *chunks)
 
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """What is stacked."""
+        return tuple(reader.pixels for reader in self._readers)
+
     def __getitem__(self, box: tuple[slice, ...]) -> npt.NDArray[Any]:
-        parts = [source.read(tuple(box[1:])) for source in self._sources[box[0]]]
+        parts = [reader.read(tuple(box[1:])) for reader in self._readers[box[0]]]
         return np.stack(parts)
 
 

@@ -4,6 +4,8 @@ napari maps indices to world coordinates, the centre of pixel i being i::
 
     world = A @ index
 
+This is the one place where the half pixel between the two is added or taken away.
+
 SOMA maps scene coordinates to image coordinates, where pixel i covers ``[i, i + 1)``;
 scene coordinates are napari's world coordinates with the axes reversed::
 
@@ -86,9 +88,17 @@ def is_pixel_grid(matrix: FloatArray) -> bool:
     image coordinates put the centre of pixel 0 at 1/2.
     """
     n_axes = len(matrix) - 1
-    translate = matrix[:-1, -1]
-    is_plain = np.array_equal(matrix[:-1, :-1], np.eye(n_axes))
-    return bool(is_plain and ((translate == 0).all() or (translate == 0.5).all()))
+    plain = (np.eye(n_axes + 1), image_matrix(n_axes))
+    return any(np.array_equal(matrix, one) for one in plain)
+
+
+def image_matrix(n_axes: int) -> FloatArray:
+    """Return the data-to-world matrix that puts world into image coordinates.
+
+    An image in no scene lies so: its edge is at 0, the centre of its first pixel at
+    1/2.
+    """
+    return augmented(np.eye(n_axes), np.full(n_axes, float(_HALF)))
 
 
 def matrix_to_transform(
@@ -167,7 +177,25 @@ def level_matrix(
         Shapes, without colours.
     """
     factors = np.divide(finest, level)
-    return matrix @ augmented(np.diag(factors), (factors - 1) / 2)
+    return matrix @ augmented(np.diag(factors), level_offset(factors))
+
+
+def level_offset(factors: npt.ArrayLike) -> FloatArray:
+    """Return where the centre of a coarser level's first pixel is.
+
+    Parameters
+    ----------
+    factors : array_like of float, (n_axes,)
+        Finest size divided by the level's.
+
+    Returns
+    -------
+    ndarray, (n_axes,)
+        In indices of the finest level: as far from its first centre as half a pixel of
+        the level is larger than half a pixel of the finest.
+    """
+    offset: FloatArray = (np.asarray(factors, np.float64) - 1) * float(_HALF)
+    return offset
 
 
 def convert_world(matrix: FloatArray, factors: Sequence[float]) -> FloatArray:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 #: Schemes that TileDB opens; the manifest's patterns let fewer through.
 _REMOTE = re.compile(r"^(s3|gcs|gs|azure|tiledb|mem|hdfs)://[^/]", re.IGNORECASE)
 _ZARR = re.compile(r"\.zarr(/|$)", re.IGNORECASE)
+#: In the names of folders that were moved aside to be replaced.
+_ASIDE: Final = ".old.__msimage_tmp_"
 #: A folder with one of these is a TileDB group or array.
 _MARKS: Final = ("__tiledb_group.tdb", "__group", "__schema")
 
@@ -25,7 +27,8 @@ def get_reader(
 
     Looks for TileDB's own files and opens nothing; a URI is only looked at, not
     contacted. Images, scenes and experiments open; another TileDB object is taken too:
-    the reader then says what it is. Never raises.
+    the reader then says what it is. So is a missing folder that was moved aside to be
+    replaced, which was interrupted: the reader says where it is. Never raises.
 
     Parameters
     ----------
@@ -67,4 +70,16 @@ def _is_tiledb(path: str) -> bool:
     """Tell whether it is a TileDB folder, or may be one behind a URI."""
     if _REMOTE.match(path):
         return not _ZARR.search(path)
+    if not os.path.lexists(path):
+        return _is_moved_aside(path)
     return any(os.path.exists(os.path.join(path, mark)) for mark in _MARKS)
+
+
+def _is_moved_aside(path: str) -> bool:
+    """Tell whether there was something that lies beside its place now."""
+    parent = os.path.dirname(os.path.abspath(os.path.expanduser(path)))
+    if not os.path.isdir(parent) or not any(_ASIDE in n for n in os.listdir(parent)):
+        return False
+    from ._open_replaced import replaced_at
+
+    return replaced_at(path) is not None

@@ -6,8 +6,10 @@ that they still lie upon each other.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Stands for the channel axis among axis labels; not stored.
 _CHANNEL_LABEL: Final = "channel"
+#: Some write 1,500 for 1.5, others for 1500.
+_THOUSANDS: Final = re.compile(r"[1-9]\d{0,2},\d{3}")
 
 
 def axes_of(layer: LayerParts, channel_axis: int | None) -> LayerAxes:
@@ -133,11 +137,11 @@ def _source_of(layer: LayerParts, channel_axis: int | None) -> LayerSource:
 
 def _axes_of_source(source: LayerSource) -> LayerAxes:
     linear = source.matrix[:-1, :-1]
-    sizes = np.sqrt((linear**2).sum(axis=0))
+    sizes = [math.hypot(*column) for column in linear.T]  # squares may be 0
     is_turned = not np.array_equal(linear, np.diag(np.diag(linear)))
     return LayerAxes(
         names=source.axis_names[::-1],
-        sizes=tuple(float(size) for size in sizes[::-1]),
+        sizes=tuple(sizes[::-1]),
         units=source.units[::-1],
         is_turned=is_turned,
     )
@@ -213,8 +217,15 @@ def _size_factors(texts: tuple[str, ...], axes: LayerAxes) -> tuple[float, ...]:
 
 
 def _parsed_size(text: str, name: str) -> float:
+    number = text.strip().replace(",", ".")
+    if _THOUSANDS.fullmatch(text.strip()):
+        msg = (
+            f"The pixel size {text.strip()!r} along {name} can be read in two ways. "
+            f"Enter {number} or {number.replace('.', '')}."
+        )
+        raise ArgumentError(msg)
     try:
-        size = float(text.strip().replace(",", "."))
+        size = float(number)
     except ValueError:
         size = math.nan
     if not (math.isfinite(size) and size > 0):
@@ -234,17 +245,20 @@ def _parsed_units(text: str, n_axes: int) -> tuple[str, ...]:
             "one per axis with commas between."
         )
         raise ArgumentError(msg)
-    units: list[str] = []
-    for part in parts:
-        try:
-            units += units_of_layer([part], 1, "")
-        except ArgumentError as err:
-            msg = (
-                f"The unit {part[:40]!r} is not known. Enter one such as micrometer, "
-                "nanometer or pixel."
-            )
-            raise ArgumentError(msg) from err
+    units = [_parsed_unit(part) for part in parts]
     return tuple(units * n_axes if len(units) == 1 else units)
+
+
+def _parsed_unit(text: str) -> str:
+    """Return a unit; in any case, as "Micrometer" is meant like "micrometer"."""
+    for spelling in (text, text.lower()):
+        with contextlib.suppress(ArgumentError):
+            return units_of_layer([spelling], 1, "")[0]
+    msg = (
+        f"The unit {text[:40]!r} is not known. Enter one such as micrometer, "
+        "nanometer or pixel."
+    )
+    raise ArgumentError(msg)
 
 
 def _inserted(values: tuple[Any, ...], index: int | None, value: Any) -> Any:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..engines import ImageToWrite, Progress
     from ._save_wish import LayerParts, SaveWish, Storage
+    from ._write_watch import LayerWatch
 
 #: Arguments of `write_layers` in its messages, as the form calls them.
 _WORDS: Final = {
@@ -26,6 +27,9 @@ _WORDS: Final = {
     "say which with channel_axis=...": "choose it under Channels",
     "say which with channel_axis": "choose it under Channels",
     "Use 'all', 'current' or one of these.": "Choose another one under Levels.",
+    "Set layer.units and layer.scale of one of them, or save them one by one.": (
+        "Untick one of them, and save them one by one."
+    ),
 }
 
 
@@ -61,9 +65,11 @@ def plan_to_save(layers: Sequence[LayerParts], wish: SaveWish) -> LayersPlan:
 
 
 def save_layers(
-    layers: Sequence[LayerParts], wish: SaveWish
+    layers: Sequence[LayerParts], wish: SaveWish, watch: LayerWatch | None = None
 ) -> Generator[Progress, None, tuple[str, ...]]:
     """Save layers; an engine, for a thread of its own.
+
+    It stops when `watch` notices that a layer is not what it was.
 
     Yields
     ------
@@ -77,7 +83,7 @@ def save_layers(
     """
     plan = plan_to_save(layers, wish)
     written: tuple[str, ...] = yield from write_plan(
-        wish.destination.strip(), plan, replace=wish.replace
+        wish.destination.strip(), plan, replace=wish.replace, watch=watch
     )
     return written
 

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from ._save_wish import LayerAxes, LayerParts, SaveWish
     from ._write_plan import LayersPlan
 
-#: What is at a destination: nothing, a SOMA object that can be replaced, or else.
+#: What is at a destination: nothing, an image or scene, or else.
 PlaceKind = Literal["free", "soma", "taken"]
 
+_REPLACED: Final = ("SOMAMultiscaleImage", "SOMAScene")
 _MAX_NOTES: Final = 5
 #: File systems take 255; the temporary folder beside it has a longer name.
 _MAX_NAME: Final = 180
@@ -173,7 +174,7 @@ def _with_place(found: SavePreview) -> SavePreview:
 
 
 def _is_soma(address: str) -> bool:
-    return (probe(address) or "").startswith("SOMA")
+    return probe(address) in _REPLACED
 
 
 def _free_bytes(address: str) -> int | None:
@@ -193,17 +194,17 @@ def _check_place(
     """Refuse what the run would refuse."""
     wish, address = found.wish, found.address
     if found.place == "taken":
-        msg = (
-            f"There is something at {wish.destination.strip()!r} already, which is not "
-            "replaced. Choose another name."
-        )
-        raise AlreadyExistsError(msg)
+        raise AlreadyExistsError(_taken(wish.destination.strip(), address))
     if not is_local(address):
         write_plan(address, plan).close()
         return
-    if found.place == "soma":
-        _check_replaced(address, plan, wish, shown)
     folder = os.path.dirname(address)
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        msg = (
+            f"Nothing can be saved in {folder!r}: it is a file, no folder. Choose "
+            "another place."
+        )
+        raise AlreadyExistsError(msg)
     if os.path.isdir(folder) and not os.access(folder, os.W_OK):
         msg = (
             f"The folder {folder!r} cannot be written to. Choose another folder, or "
@@ -215,15 +216,26 @@ def _check_place(
         write_plan(address, plan, replace=found.place == "soma")
     ) as engine:
         next(engine)
+    if found.place == "soma":
+        _check_replaced(address, wish, shown)
 
 
-def _check_replaced(
-    address: str, plan: LayersPlan, wish: SaveWish, shown: Mapping[str, str]
-) -> None:
+def _taken(place: str, address: str) -> str:
+    """Return what to say of a place that is taken, and is not replaced."""
+    if os.path.isdir(address) and probe(address) is None:
+        example = os.path.join(place, "image.soma")
+        return (
+            f"There is a folder at {place!r} already, which is not replaced. Add a "
+            f"name to save in it, such as {example!r}, or choose another one."
+        )
+    return (
+        f"There is something at {place!r} already, which is not replaced. Choose "
+        "another name."
+    )
+
+
+def _check_replaced(address: str, wish: SaveWish, shown: Mapping[str, str]) -> None:
     """Refuse to replace without being asked, or what is on the screen."""
-    sources = [normalize_uri(uri) for uri in plan.source_uris]
-    if any(_is_part(uri, address) for uri in sources):
-        return  # refused by the run, in its own words
     if not wish.replace:
         msg = (
             f"There is a SOMA image at {wish.destination.strip()!r} already. Choose "

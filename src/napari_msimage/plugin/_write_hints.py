@@ -30,6 +30,15 @@ _FEW_FIELDS: Final = {
     "blending",
 }
 
+#: What every layer gets of the one that had a channel axis.
+_SHARED: Final = (
+    "axis_labels",
+    "contrast_limits",
+    "contrast_limits_range",
+    "gamma",
+    "user_metadata",
+)
+
 
 def hints_of_source(source: LayerSource, order: int | None = None) -> DisplayHints:
     """Return the hints of an image that one layer becomes.
@@ -54,8 +63,7 @@ def hints_of_source(source: LayerSource, order: int | None = None) -> DisplayHin
     if source.channel_axis is None:
         return DisplayHints(rgb=False, channels=(source.hints,), **shared)
     # one layer becomes one per channel: only what makes sense for each of them
-    limits = {"contrast_limits", "contrast_limits_range", "gamma", "user_metadata"}
-    one = ChannelHints(**{name: getattr(source.hints, name) for name in limits})
+    one = ChannelHints(**{name: getattr(source.hints, name) for name in _SHARED})
     n_channels = source.shapes[0][source.channel_axis]
     return DisplayHints(rgb=False, channels=(one,) * n_channels, **shared)
 

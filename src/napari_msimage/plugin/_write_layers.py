@@ -11,6 +11,7 @@ from ..errors import ArgumentError, ArgumentTypeError, StoreWarning
 from ..storage import check_uri, normalize_uri
 from ._notices import tell
 from ._write_plan import LayersPlan, plan_layers_to_write
+from ._write_watch import LayerWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -88,6 +89,9 @@ def write_layers(
         If there is something at `path`.
     StorageError
         If writing fails; nothing is left at `path` then.
+    SaveError
+        If a napari layer gets other pixels, another transform or other units, or is
+        removed from its viewer, before it is written; nothing is left at `path` then.
 
     Warns
     -----
@@ -101,8 +105,10 @@ def write_layers(
     >>> write_layers("mem://liver", layer)
     ['mem://liver']
     """
+    sequence = as_layers(layers)
+    watch = LayerWatch(sequence, [*_lists_among(layers), *shown_lists()])
     plan = plan_layers_to_write(
-        as_layers(layers),
+        sequence,
         channels=channels,
         channel_axis=channel_axis,
         levels=levels,
@@ -114,7 +120,7 @@ def write_layers(
         warnings.warn(skipped_sentence(plan), StoreWarning, stacklevel=2)
     for note in plan.notes:
         tell(note)
-    engine = write_plan(path, plan, replace=replace, context=context)
+    engine = write_plan(path, plan, replace=replace, context=context, watch=watch)
     return list(run(engine, progress))
 
 
@@ -124,14 +130,17 @@ def write_plan(
     *,
     replace: bool = False,
     context: SOMATileDBContext | None = None,
+    watch: LayerWatch | None = None,
 ) -> Generator[Progress, None, tuple[str, ...]]:
     """Write what was planned; an engine, see `run`.
 
-    Parameters, results and errors are those of `write_layers`.
+    It stops when `watch` notices that a layer is not what it was. Other parameters,
+    results and errors are those of `write_layers`.
     """
     uri = os.path.expanduser(check_uri(os.fspath(path)))
     _check_not_a_source(uri, plan)
-    return write_store(uri, plan.what, replace=replace, context=context)
+    engine = write_store(uri, plan.what, replace=replace, context=context)
+    return engine if watch is None else watch.guard(engine)
 
 
 def as_layers(layers: Any) -> Sequence[Any]:
@@ -151,6 +160,19 @@ def as_layers(layers: Any) -> Sequence[Any]:
         )
         raise ArgumentTypeError(msg)
     return tuple(layers)
+
+
+def shown_lists() -> list[Any]:
+    """Return the layer lists of all viewers that napari lists."""
+    from ._notices import has_window
+    from ._overview_job import open_viewers
+
+    return [viewer.layers for viewer in open_viewers()] if has_window() else []
+
+
+def _lists_among(layers: Any) -> list[Any]:
+    """Return the layers if they are a list that tells of what is removed."""
+    return [layers] if hasattr(getattr(layers, "events", None), "removed") else []
 
 
 def skipped_sentence(plan: LayersPlan) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..coordinates import Axis, CoordinateSpace
 from ..engines import ImageToWrite, SceneToWrite
 from ..errors import ArgumentError
@@ -15,12 +17,14 @@ from ._layer_source import (
     Levels,
     layer_parts,
     read_source,
+    within_sentence,
 )
 from ._layer_transform import rescale_placement
 from ._layers import CHANNEL_AXIS, COLOUR_TYPES
 from ._pixel_views import StackedPixels
 from ._placement import (
     convert_world,
+    image_matrix,
     is_pixel_grid,
     is_same_place,
     matrix_to_transform,
@@ -95,6 +99,7 @@ def plan_layers_to_write(
     """
     sources, skipped = _read_sources(layers, levels, channel_axis)
     sources = _in_one_space(sources)
+    sources = [source.named_in(sources[0].axis_names) for source in sources]
     options = _Options(more_levels, method, platform_config)
     groups = _groups(sources, channels=channels)
     is_alone = len(groups) == 1 and is_pixel_grid(sources[0].matrix)
@@ -157,8 +162,8 @@ def _in_one_space(sources: list[LayerSource]) -> list[LayerSource]:
         if len(source.axis_names) != len(first.axis_names):
             msg = (
                 f"{first.subject} has {len(first.axis_names)} spatial axes, "
-                f"{source.subject} has {len(source.axis_names)}; images of one scene "
-                "have the same axes. Save them one by one."
+                f"{within_sentence(source.subject)} has {len(source.axis_names)}; "
+                "images of one scene have the same axes. Save them one by one."
             )
             raise ArgumentError(msg)
         converted.append(_converted(source, first))
@@ -173,9 +178,9 @@ def _converted(source: LayerSource, first: LayerSource) -> LayerSource:
         factor = unit_factor(unit, target)
         if factor is None:
             msg = (
-                f"{source.subject} is in {unit}, {first.subject} in {target}, and "
-                "neither can be converted into the other. Set layer.units and "
-                "layer.scale of one of them, or save them one by one."
+                f"{source.subject} is in {unit}, {within_sentence(first.subject)} in "
+                f"{target}, and neither can be converted into the other. Set "
+                "layer.units and layer.scale of one of them, or save them one by one."
             )
             raise ArgumentError(msg)
         factors.append(factor)
@@ -235,9 +240,9 @@ def _check_alike(first: LayerSource, other: LayerSource) -> None:
     for what, (one, two) in facts.items():
         if one != two and not (what == "the transform" and same_place):
             msg = (
-                f"{first.subject} has {what} {one}, {other.subject} {two}; channels of "
-                "one image share them. Save the layers without channels=True, as "
-                "images of a scene."
+                f"{first.subject} has {what} {one}, {within_sentence(other.subject)} "
+                f"{two}; channels of one image share them. Save the layers without "
+                "channels=True, as images of a scene."
             )
             raise ArgumentError(msg)
 
@@ -316,8 +321,7 @@ def _without_default_placement(
     hints: DisplayHints, source: LayerSource
 ) -> DisplayHints:
     """Leave out a placement that readers assume anyway: centres at 1/2."""
-    n_axes = len(source.axis_names)
-    is_default = is_pixel_grid(source.matrix) and source.matrix[0, n_axes] == 0.5
+    is_default = np.array_equal(source.matrix, image_matrix(len(source.axis_names)))
     return hints.model_copy(update={"placement": None}) if is_default else hints
 
 

@@ -38,7 +38,6 @@ from napari_msimage.errors import (
     UnsupportedError,
 )
 from napari_msimage.storage import (
-    LevelArray,
     MultiscaleImage,
     Scene,
     SOMATileDBContext,
@@ -396,6 +395,16 @@ def test_only_soma_objects_are_replaced(tmp_path):
     assert listing(tmp_path / "notes") == ["thesis.txt"]
 
 
+def test_only_what_can_be_replaced_is_offered_to_be(tmp_path):
+    (tmp_path / "notes").mkdir()
+    run(write_store(str(tmp_path / "image.soma"), image(noise((9, 8)))))
+    (tmp_path / "link.soma").symlink_to(tmp_path / "image.soma")
+    for name in ("notes", "link.soma", "image.soma"):
+        with pytest.raises(AlreadyExistsError, match="Choose another place") as caught:
+            run(write_store(str(tmp_path / name), image(noise((9, 8)))))
+        assert ("replace=True" in str(caught.value)) == (name == "image.soma")
+
+
 @pytest.mark.parametrize("kind", ["SOMAExperiment", "SOMADataFrame", "group"])
 def test_other_soma_objects_are_not_replaced(tmp_path, kind, monkeypatch):
     uri = str(tmp_path / "study.soma")
@@ -461,67 +470,3 @@ def test_a_swap_that_a_dead_process_began_is_put_right(tmp_path, is_new_there):
     assert listing(tmp_path) == ["image.soma"]
     shape = (9, 8) if is_new_there else (40, 30)
     assert read_levels(uri)[0].shape == shape
-
-
-# Places
-
-
-def test_nothing_is_written_into_tiledb_objects(tmp_path):
-    outer = str(tmp_path / "image.soma")
-    run(write_store(outer, image(noise((9, 8)))))
-    before = listing(outer)
-    for inner in ("b.soma", "level0/b.soma"):
-        with pytest.raises(ArgumentError, match="inside of the TileDB object"):
-            run(write_store(f"{outer}/{inner}", image(noise((9, 8)))))
-    assert listing(outer) == before
-
-
-def test_an_image_is_not_replaced_by_its_own_pixels(tmp_path):
-    uri = str(tmp_path / "image.soma")
-    pixels = noise((40, 30))
-    run(write_store(uri, image(pixels)))
-    with (
-        LevelArray(f"{uri}/level0") as level,
-        pytest.raises(ArgumentError, match="come from there"),
-    ):
-        run(write_store(uri, image(level), replace=True))
-    np.testing.assert_array_equal(read_levels(uri)[0], pixels)
-    assert listing(tmp_path) == ["image.soma"]
-
-
-@pytest.mark.parametrize(
-    ("name", "problem"),
-    [
-        ("a\0b.soma", "NUL"),
-        ("x" * 251 + ".soma", "256 bytes"),
-        ("ä" * 126 + ".soma", "257 bytes"),
-        ("\udce4.soma", "characters"),
-    ],
-    ids=["nul", "long", "long-utf8", "no-utf8"],
-)
-def test_names_that_are_no_folder_names_are_refused(tmp_path, name, problem):
-    with pytest.raises(ArgumentError, match=problem):
-        run(write_store(f"{tmp_path}/{name}", image(noise((9, 8)))))
-    assert listing(tmp_path) == []
-
-
-def test_an_address_is_needed():
-    with pytest.raises(ArgumentError, match="non-empty"):
-        run(write_store("", image(noise((9, 8)))))
-
-
-@pytest.mark.parametrize("letter", ["x", "ä"], ids=["ascii", "utf8"])
-def test_the_longest_names_are_names(tmp_path, letter):
-    uri = tmp_path / (letter * (250 // len(letter.encode())) + ".soma")
-    engine = write_store(str(uri), image(noise((9, 8))))
-    next(engine), next(engine)
-    (begun,) = listing(tmp_path)
-    engine.close()
-    assert listing(tmp_path) == []
-    # what a dead program has left is found again
-    (tmp_path / begun.replace(f"_{os.getpid()}_", "_x_")).mkdir()
-    os.utime(tmp_path / begun.replace(f"_{os.getpid()}_", "_x_"), (0, 0))
-    run(write_store(str(uri), image(noise((9, 8)))))
-    run(write_store(str(uri), image(noise((5, 5))), replace=True))
-    assert listing(tmp_path) == [uri.name]
-    assert read_levels(str(uri))[0].shape == (5, 5)

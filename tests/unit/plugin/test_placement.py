@@ -260,3 +260,21 @@ def test_a_memory_that_makes_no_sense_is_ignored(memory):
 def test_an_image_with_one_axis_lies_in_its_row():
     found = placement_arguments(None, _placement.augmented([[3]], [7]), 2)
     assert found == {"scale": (1, 3), "translate": (0.5, 7)}
+
+
+@pytest.mark.parametrize("n_axes", [2, 3])
+def test_an_image_alone_lies_with_its_edge_at_the_origin(n_axes):
+    matrix = _placement.image_matrix(n_axes)
+    corner = [*(-0.5,) * n_axes, 1]
+    assert (matrix @ corner)[:-1].tolist() == [0.0] * n_axes
+    assert _placement.is_pixel_grid(matrix)
+    axes = ("x", "y", "z")[:n_axes]
+    transform = _placement.matrix_to_transform(matrix, axes, axes)
+    assert isinstance(transform, IdentityTransform)
+
+
+@pytest.mark.parametrize("factors", [(1.0, 1.0), (2.0, 4.0), (1.5, 8.0)])
+def test_levels_share_their_first_edge(factors):
+    offset = _placement.level_offset(factors)
+    edges = offset - np.asarray(factors) / 2
+    assert edges.tolist() == [-0.5, -0.5]

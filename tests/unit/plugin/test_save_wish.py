@@ -23,7 +23,7 @@ from napari_msimage.plugin._save_wish import (
     parts_of_layer,
     storage_config,
 )
-from napari_msimage.storage import MultiscaleImage, Scene
+from napari_msimage.storage import Collection, MultiscaleImage, Scene
 
 RNG = np.random.default_rng(5)
 YX = RNG.integers(1, 99, (97, 130)).astype("uint8")
@@ -219,9 +219,33 @@ def test_a_turned_layer_has_no_other_ratio_of_sizes():
         plan_to_save([image(rotate=30)], axes(sizes=("1", "2")))
 
 
+def test_sizes_whose_squares_are_0_are_sizes():
+    layer = image(scale=(1e-200, 1))
+    assert axes_of(layer, None).size_texts == ("1", "1e-200")
+    what = plan_to_save([layer], axes(sizes=("1", "1e-3"))).what
+    np.testing.assert_allclose(matrices(what)["a"], np.diag([1e-3, 1, 1]))
+
+
+@pytest.mark.parametrize("text", ["1,500", "12,345"])
+def test_commas_that_may_be_thousands_are_refused(text):
+    with pytest.raises(SOMAError, match=r"read in two ways. Enter \d+\.\d+ or \d+\."):
+        plan_to_save([image()], axes(sizes=(text, "1")))
+
+
+@pytest.mark.parametrize("unit", ["Micrometer", "MICROMETER", "UM"])
+def test_units_are_known_in_any_case(unit):
+    what = plan_to_save([image(**MICRONS)], axes(unit=unit)).what
+    assert [axis.unit for axis in what.coordinate_space.axes] == ["micrometer"] * 2
+
+
+def test_units_that_differ_only_in_case_stay_different():
+    what = plan_to_save([image(**MICRONS)], axes(unit="Mm")).what
+    assert [axis.unit for axis in what.coordinate_space.axes] == ["megameter"] * 2
+
+
 def test_decimal_commas_are_understood():
-    what = plan_to_save([image()], axes(sizes=("0,5", "0.5"))).what
-    np.testing.assert_allclose(matrices(what)["a"], np.diag([0.5, 0.5, 1]))
+    what = plan_to_save([image()], axes(sizes=("0,125", "0.125"))).what
+    np.testing.assert_allclose(matrices(what)["a"], np.diag([0.125, 0.125, 1]))
 
 
 # Words
@@ -252,6 +276,7 @@ def test_decimal_commas_are_understood():
         ([image("a", np.zeros((4, 0)))], {}, "has no pixels"),
         ([image("a", YX.astype(complex))], {}, "complex"),
         ([image("a"), image("b", ZYX)], {}, "same axes"),
+        ([image("a"), image("b", **MICRONS)], {}, "Untick one of them"),
         ([image("a", scale=(1, 0))], {}, "singular"),
         ([image("a", translate=(1, np.nan))], {}, "not finite"),
     ],
@@ -263,6 +288,7 @@ def test_what_is_wrong_with_layers_is_told_in_the_words_of_the_form(
         plan_to_save(layers, SaveWish(**wish))
     assert "channels=" not in str(caught.value)
     assert "channel_axis" not in str(caught.value)
+    assert "layer.units" not in str(caught.value)
 
 
 # Storage
@@ -408,11 +434,45 @@ def taken_link(folder):
     return folder / "a.soma"
 
 
-@pytest.mark.parametrize("make", [taken_file, taken_folder, taken_link])
+def taken_collection(folder):
+    Collection.create(str(folder / "a.soma")).close()
+    return folder / "a.soma"
+
+
+@pytest.mark.parametrize("make", [taken_file, taken_link, taken_collection])
 def test_anything_else_is_never_replaced(tmp_path, make):
     found = preview(make(tmp_path), replace=True)
     assert found.place == "taken"
+    assert not found.can_replace
     assert "which is not replaced. Choose another name" in str(found.error)
+
+
+def test_a_folder_is_never_replaced_and_a_name_in_it_proposed(tmp_path):
+    place = taken_folder(tmp_path)
+    found = preview(place, replace=True)
+    assert found.place == "taken"
+    assert f"Add a name to save in it, such as '{place}/image.soma'" in str(found.error)
+
+
+@pytest.mark.parametrize("part", ["level0", "new.soma", "level0/new.soma"])
+def test_parts_of_an_image_are_not_offered_to_be_replaced(stored, part):
+    for replace in (False, True):
+        found = preview(f"{stored}/{part}", replace=replace)
+        assert not found.can_run
+        assert not found.can_replace
+        assert "tick 'Replace'" not in str(found.error)
+
+
+def test_images_of_a_scene_are_not_offered_to_be_replaced(tmp_path):
+    (scene,) = write_layers(str(tmp_path / "scene.soma"), image(scale=(2, 2)))
+    found = preview(f"{scene}/img/a")
+    assert not found.can_replace
+    assert "inside of the TileDB object" in str(found.error)
+
+
+def test_a_file_is_no_folder_to_save_in(tmp_path):
+    found = preview(taken_file(tmp_path) / "b.soma")
+    assert "it is a file, no folder. Choose another place" in str(found.error)
 
 
 @pytest.mark.parametrize(

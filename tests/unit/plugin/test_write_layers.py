@@ -22,7 +22,8 @@ from napari_msimage.errors import (
     SaveError,
     StoreWarning,
 )
-from napari_msimage.plugin import _writer
+from napari_msimage.plugin import _writer, read_hints, write_hints
+from napari_msimage.plugin._looks import layers_to_hints
 from napari_msimage.plugin._open import OpenRequest, add_layers, read_layers
 
 RNG = np.random.default_rng(11)
@@ -31,6 +32,12 @@ COMPARED = (
     "contrast_limits_range", "interpolation2d", "interpolation3d", "rendering",
     "iso_threshold", "attenuation", "projection_mode", "depiction", "rgb", "units",
 )  # fmt: skip
+
+
+#: Names of axes, some of which a coordinate space cannot have.
+LABELS = st.sampled_from(
+    [("z", "y", "x"), ("depth", "row", "column"), ("a", "soma_x", "b"), ("t", "x", "x")]
+)
 
 
 def noise(*shape, dtype="uint8"):
@@ -172,6 +179,7 @@ def test_scenes_come_back(tmp_path_factory, n, kinds, units, data):
             "scale": data.draw(st.lists(st.floats(0.01, 50), min_size=n, max_size=n)),
             "translate": data.draw(st.lists(numbers, min_size=n, max_size=n)),
             "opacity": data.draw(st.floats(0, 1)),
+            "axis_labels": data.draw(LABELS)[-n:],
         }
         if data.draw(st.booleans()):
             attributes["rotate"] = 30 if n == 2 else (10, 20, 30)
@@ -189,6 +197,56 @@ def test_scenes_come_back(tmp_path_factory, n, kinds, units, data):
     for one, other in zip(found, layers, strict=True):
         assert type(one) is type(other)
         assert_same(one, other)
+        assert one.axis_labels == other.axis_labels
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    names=st.lists(st.sampled_from(["", " ", "a", "a b"]), min_size=1, max_size=3),
+    kind=st.sampled_from(["gray", "rgb", "labels"]),
+    as_channels=st.booleans(),
+    data=st.data(),
+)
+def test_names_and_labels_of_tuples_come_back(
+    tmp_path_factory, names, kind, as_channels, data
+):
+    rgb, labels = kind == "rgb", [data.draw(LABELS)[1:] for _ in names]
+    shape = (9, 13, 3) if rgb else (9, 13)
+    layers = [
+        (
+            noise(*shape),
+            {"name": name, "axis_labels": label} | ({"rgb": rgb} if rgb else {}),
+            "labels" if kind == "labels" else "image",
+        )
+        for name, label in zip(names, labels, strict=True)
+    ]
+    uri = str(tmp_path_factory.mktemp("names") / "a.soma")
+    write_layers(uri, layers, channels=as_channels and kind == "gray")
+    found = read_layers(OpenRequest(uri))
+    assert [arguments["name"] for _, arguments, _ in found] == names
+    assert [arguments["axis_labels"] for _, arguments, _ in found] == labels
+
+
+def test_layers_of_a_channel_axis_keep_their_labels(tmp_uri):
+    layer = Image(noise(2, 9, 13), axis_labels=("c", "soma_a", "soma_b"))
+    write_layers(tmp_uri, layer, channel_axis=0)
+    for found in reopened(tmp_uri):
+        assert found.axis_labels == ("soma_a", "soma_b")
+
+
+def test_labels_come_back_with_other_display_settings(tmp_uri):
+    write_layers(tmp_uri, Image(noise(9, 13), axis_labels=("soma_a", "soma_b")))
+    layers = reopened(tmp_uri)
+    layers[0].colormap = "red"
+    with MultiscaleImage.open(tmp_uri) as image:
+        hints = layers_to_hints(layers, read_hints(image.metadata), 1)
+    write_hints(tmp_uri, hints)
+    (found,) = reopened(tmp_uri)
+    assert (found.colormap.name, found.axis_labels) == ("red", ("soma_a", "soma_b"))
 
 
 def test_lazy_pixels_stay_lazy(tmp_uri):
@@ -354,4 +412,37 @@ def test_saving_can_be_cancelled(tmp_uri, tmp_path, told, monkeypatch):
     layers = [(da.zeros((3000, 3000), chunks=500), {"name": "a"}, "image")]
     with pytest.raises(SaveError, match="cancelled; nothing is left"):
         _writer.write(tmp_uri, layers)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Names
+
+
+def test_layers_without_a_name_are_called_so(tmp_uri):
+    with pytest.raises(ArgumentError) as caught:
+        write_layers(tmp_uri, (np.zeros((0, 5)),))
+    assert "''" not in str(caught.value)
+    assert str(caught.value).startswith("The image layer without a name has no pixels")
+
+
+def test_messages_begin_one_sentence(tmp_uri):
+    layers = [Image(noise(9, 13), name="a"), Image(noise(5, 9, 13), name="b")]
+    with pytest.raises(ArgumentError, match="spatial axes, the image layer 'b' has 3"):
+        write_layers(tmp_uri, layers)
+
+
+def test_napari_adds_the_ending_to_the_name_of_one_layer(tmp_path, plugins):
+    viewer = ViewerModel()
+    viewer.add_image(noise(9, 13), name="a")
+    written = viewer.layers.save(str(tmp_path / "x"), plugin="napari-msimage")
+    assert written == [str(tmp_path / "x.soma")]
+
+
+@pytest.mark.parametrize(("n", "name"), [(1, "x.zzz"), (2, "x.zzz"), (2, "x")])
+def test_of_other_endings_napari_itself_warns(tmp_path, plugins, n, name):
+    viewer = ViewerModel()
+    for _ in range(n):
+        viewer.add_image(noise(9, 13))
+    with pytest.warns(UserWarning, match="'napari-msimage' is not a valid writer for"):
+        assert viewer.layers.save(str(tmp_path / name), plugin="napari-msimage") == []
     assert list(tmp_path.iterdir()) == []

@@ -30,12 +30,14 @@ class LayerList:
     """
 
     def __init__(self, on_change: Callable[[], object], tooltip: str) -> None:
+        from qtpy.QtCore import Qt
         from qtpy.QtWidgets import QAbstractItemView, QListWidget
 
         box: Any = QListWidget()
         box.setObjectName("msimage-layers")
         box.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         box.setUniformItemSizes(True)
+        box.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names differ at the end
         box.setToolTip(tooltip)
         box.itemChanged.connect(self._on_item)
         self._on_change = on_change
@@ -47,7 +49,7 @@ class LayerList:
         self._fit()
 
     def show(self, layers: Sequence[Any], checked: Sequence[Any]) -> None:
-        """Show other layers.
+        """Show other layers; the topmost checked one is in sight.
 
         Parameters
         ----------
@@ -63,6 +65,9 @@ class LayerList:
             self.native.addItem(self._item_of(layer, is_checked=layer in checked))
         self._fit()
         self._is_showing = False
+        rows = [row for row, layer in enumerate(self.layers) if layer in checked]
+        if rows:
+            self.native.scrollToItem(self.native.item(rows[0]))
 
     @property
     def checked(self) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
@@ -9,6 +10,7 @@ from typing import Any, Final, TypeAlias
 from magicgui.widgets import Container, ProgressBar, PushButton, Widget
 
 from ...errors import SOMAError
+from .._keys import bind_keys
 from ._jobs import Job, Outcome, Questions, seconds_in_words, sentence_of
 from ._parts import Message, scrolling_column
 
@@ -16,6 +18,8 @@ _DELAY_MS: Final = 150
 _MIN_WIDTH: Final = 350
 _PARTS: Final = 1000
 _PROGRESS_S: Final = 0.25
+#: A sentence that is shown for less is only a flicker.
+_PATIENCE_MS: Final = 500
 
 #: What engines return: keys of levels, or addresses.
 Names: TypeAlias = tuple[str, ...]
@@ -32,9 +36,11 @@ class Life:
     def end(self, _: Any = None) -> None:
         """Stop the run, and all plans."""
         self.is_over = True
-        self.questions.close()
         if self.job is not None:
             self.job.cancel()
+        # a program that ends deletes Qt's objects in any order
+        with contextlib.suppress(RuntimeError):
+            self.questions.close()
 
 
 class RunPart:
@@ -64,11 +70,19 @@ class RunPart:
         run_tooltip: str,
         cancel_tooltip: str,
     ) -> None:
+        from qtpy.QtCore import QTimer
+
+        bind_keys(viewer)
         self._viewer = viewer
         self._on_run, self._on_end = on_run, on_end
         self._words: Callable[[Outcome[Names]], str] = str
         self._next_progress = 0.0
         self._form: Container[Any] | None = None
+        self._text_soon = ""
+        self._soon: Any = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_PATIENCE_MS)
+        self._soon.timeout.connect(self._say_now)
         self.life = Life(Questions(on_answer, _DELAY_MS))
         self.message = Message()
         self.run = PushButton(text="Run", tooltip=run_tooltip, enabled=False)
@@ -92,25 +106,37 @@ class RunPart:
         form : Container
             The form.
         widgets : iterable of QWidget
-            What scrolls.
+            What scrolls; Tab goes from the last one to the buttons.
         *sentences : Message
             More that is said, above the message.
         """
+        from qtpy.QtCore import Qt
+        from qtpy.QtWidgets import QTableWidget, QWidget
+
         form.extend([self.bar, self.buttons])
         layout = form.native.layout()
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(6)
-        area = scrolling_column(widgets)
+        column = list(widgets)
+        area = scrolling_column(column)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Tab goes to what is in it
         layout.insertWidget(0, area, 1000)  # as high as its content, if there is room
         for number, message in enumerate((*sentences, self.message), start=1):
             layout.insertWidget(number, message.native)
         layout.addStretch(1)
+        before = column[-1]
+        for button in self.buttons:
+            QWidget.setTabOrder(before, button.native)
+            before = button.native
         form.native.setMinimumWidth(_MIN_WIDTH)
         self.bar.native.setTextVisible(False)
         self.bar.visible = False
         self._form = form
         form.native_parent_changed.connect(self._on_parent)
         form.native.destroyed.connect(self.life.end)
+        self._viewer.events.theme.connect(self._on_theme)
+        for table in form.native.findChildren(QTableWidget):
+            table.setTabKeyNavigation(False)  # else Tab never gets past it
 
     @property
     def is_running(self) -> bool:
@@ -124,7 +150,24 @@ class RunPart:
 
     def say(self, text: str, *, is_error: bool = False) -> None:
         """Show a sentence."""
+        self._soon.stop()
         self.message.say(text, self._error_colour() if is_error else None)
+
+    def say_soon(self, text: str) -> None:
+        """Show a sentence in a moment, unless there is another one by then."""
+        if not self.message.text:
+            self.say(text)
+            return
+        self._text_soon = text
+        self._soon.start()
+
+    def _say_now(self) -> None:
+        if not self.life.is_over and not self.is_running:
+            self.say(self._text_soon)
+
+    def _on_theme(self, _: Any) -> None:
+        if not self.life.is_over and self.message.is_error:
+            self.message.say(self.message.text, self._error_colour())
 
     def _error_colour(self) -> str:
         from napari.utils.theme import get_theme

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import functools
-import os
-import re
 import threading
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from magicgui.widgets import PushButton
 
-from .._image_keys import image_keys
 from .._open import OpenRequest, request_of
 from .._save_wish import LayerParts, SaveWish, parts_of_layer
 from ._jobs import Job, Outcome, sentence_of
 from ._layer_list import is_saved
 from ._level_table import LevelTable, rows_of_store
 from ._parts import Message, collapsible, confirm
-from ._run_part import Names, RunPart, took
+from ._run_part import Names, RunPart
 from ._save_choices import channel_choices, level_choices
 from ._save_fields import SaveFields
+from ._save_place import free_place, last_folder, pick_place, remember_folder_of
+from ._save_words import end_in_words, layers_in_words, plan_in_words, questions_of
 
 if TYPE_CHECKING:
     from ...engines import Progress
     from .._save_preview import SavePreview
+    from .._write_watch import LayerWatch
 
 _TITLE: Final = "Save as SOMA image"
-_SUFFIX: Final = re.compile(r"(?i)(?<=.)\.(soma|tdb|tiledb)$")
 #: What the preview depends on.
 _PLAN_EVENTS: Final = (
     "data",
@@ -40,8 +39,6 @@ _PLAN_EVENTS: Final = (
     "axis_labels",
     "locked_data_level",
 )
-#: What changes pixels, which a run may have passed already.
-_PIXEL_EVENTS: Final = ("data", "paint", "labels_update")
 _TABLE_HELP: Final = (
     "The levels that will be saved: those that the layers have, and those to be made. "
     "Sizes are those of all pixels, uncompressed: the most a level can take."
@@ -63,8 +60,8 @@ class SaveAs(SaveFields):
         self._keeps_message = False
         self._is_picked = False
         self._watched: list[Any] = []
-        self._changed: list[str] = []
         self._first: Any = None
+        self._saved: Any = None
         self._folder = ""
         self._proposed = ""
         self._result = ""
@@ -95,8 +92,10 @@ class SaveAs(SaveFields):
         self._part.buttons.append(self.open_result)
         self.table = LevelTable(has_tiles=True, tooltip=_TABLE_HELP)
         self._notes = Message()
-        advanced = collapsible("Advanced", self._more.native)
-        column = [self._layers_row, self._form.native, advanced, self.table.native]
+        self.table.native.setTextElideMode(self.layers.native.textElideMode())
+        more = self._advanced = collapsible("Advanced", self._more.native)
+        more.toggleButton().setToolTip("Axis names, and how levels are made")
+        column = [self._layers_row, self._form.native, more, self.table.native]
         self._part.lay_out(self, column, self._notes)
         self.open_result.visible = False
         self._show_notes(())
@@ -200,7 +199,6 @@ class SaveAs(SaveFields):
     def _listen(self, layer: Any, *, is_there: bool) -> None:
         listeners = (
             (_PLAN_EVENTS, self._on_layer),
-            (_PIXEL_EVENTS, self._on_pixels),
             (("name",), self._on_name),
         )
         for names, listener in listeners:
@@ -212,12 +210,6 @@ class SaveAs(SaveFields):
     def _on_layer(self, event: Any) -> None:
         if not self._life.is_over and event.source in self.layers.checked:
             self._on_checked()
-
-    def _on_pixels(self, event: Any) -> None:
-        """Note that a layer was changed while it is being saved."""
-        is_saving = self._part.is_running and event.source in self.layers.checked
-        if is_saving and event.source.name not in self._changed:
-            self._changed.append(event.source.name)
 
     def _on_name(self, event: Any) -> None:
         if self._life.is_over:
@@ -235,14 +227,10 @@ class SaveAs(SaveFields):
 
     def _propose_destination(self, name: str) -> None:
         """Fill in a free place named like a layer, unless somebody has typed one."""
-        if self._part.is_running or self.destination.value.strip() not in (
-            "",
-            self._proposed,
-        ):
+        is_typed = self.wish.destination not in ("", self._proposed)
+        if self._part.is_running or is_typed:
             return
-        folder = self._folder or _last_folder()
-        (key,) = image_keys([_SUFFIX.sub("", name)], ["image"])
-        self._proposed = free_place(folder, key)
+        self._proposed = free_place(self._folder or last_folder(), name)
         self._is_filling = True
         self.destination.value = self._proposed
         self.replace.value = False
@@ -256,17 +244,9 @@ class SaveAs(SaveFields):
             self._is_filling = False
 
     def _browse(self) -> None:
-        from qtpy.QtWidgets import QFileDialog
-
-        folder, name = os.path.split(self.destination.value.strip().rstrip("/"))
-        start = folder if os.path.isdir(folder) else _last_folder()
-        if picked := QFileDialog.getExistingDirectory(
-            self.native, "Folder to save in", start
-        ):
-            is_image = os.path.isfile(os.path.join(picked, "__tiledb_group.tdb"))
-            self.destination.value = (
-                picked if is_image else os.path.join(picked, name or "image.soma")
-            )
+        before = self.wish.destination
+        if picked := pick_place(self.native, before, self._folder or last_folder()):
+            self.destination.value = picked
 
     # The plan
 
@@ -280,6 +260,7 @@ class SaveAs(SaveFields):
         layers = self._snapshot()
         if not layers:
             self._life.questions.close()
+            self.show_axes(None)
             self.table.show([])
             self._show_notes(())
             if not keep_message:
@@ -289,8 +270,8 @@ class SaveAs(SaveFields):
                     else "Open an image first; its layers can be saved then."
                 )
             return
-        if not keep_message and not self.message:
-            self._say("Looking at the layers…")
+        if not keep_message:
+            self._part.say_soon("Looking at the layers, and at where to save…")
         self._life.questions.ask(
             functools.partial(_preview, layers, self.wish, self._shown_uris())
         )
@@ -317,8 +298,7 @@ class SaveAs(SaveFields):
                 self._say(sentence_of(answer), is_error=True)
             return
         self._preview = answer
-        if answer.axes is not None:
-            self.show_axes(answer.axes)
+        self.show_axes(answer.axes)
         self._show_plan(answer)
         self.replace.visible = answer.can_replace
         if not self._keeps_message:
@@ -335,22 +315,10 @@ class SaveAs(SaveFields):
             self.table.name_axes(orders.pop() if len(orders) == 1 else ())
 
     def _say_plan(self, preview: SavePreview) -> None:
-        from ...engines import bytes_in_words
-
         if preview.error is not None:
             self._say(sentence_of(preview.error), is_error=True)
-        elif preview.store_plan is not None:
-            free, images = preview.free_bytes, preview.store_plan.images
-            self._say(
-                (
-                    "An image"
-                    if "" in images
-                    else f"A scene of {_count(images, 'image')}"
-                )
-                + f", at most {bytes_in_words(preview.store_plan.nbytes)} on disk"
-                + ("" if free is None else f" ({bytes_in_words(free)} are free)")
-                + f", about {bytes_in_words(preview.store_plan.peak_bytes)} of memory."
-            )
+        else:
+            self._say(plan_in_words(preview))
 
     # The run
 
@@ -372,62 +340,40 @@ class SaveAs(SaveFields):
             return
         layers = [*map(_with_level_of, self._snapshot(), preview.layers)]
         job = Job(
-            functools.partial(_engine, layers, preview.wish),
+            functools.partial(_engine, layers, preview.wish, self._make_watch()),
             subject=preview.address,
-            busy=f"Layers are being saved to {preview.wish.destination.strip()!r} "
-            "already. Wait until that is done, or choose another name.",
+            busy=f"Layers are being saved to {preview.wish.destination!r} already. "
+            "Wait until that is done, or choose another name.",
         )
-        self._result, self._changed = "", []
-        words = functools.partial(self._words_of, preview.wish, _in_words(layers))
-        self._part.start(job, words)
+        self._result, self._saved = "", self._first
+        what = layers_in_words(layers)
+        self._part.start(job, functools.partial(self._words_of, preview.wish, what))
+
+    def _make_watch(self) -> LayerWatch:
+        from .._write_watch import LayerWatch
+
+        return LayerWatch(self.layers.checked, [self._viewer.layers])
 
     def _may_run(self, preview: SavePreview) -> bool:
         """Ask before something is replaced or left out."""
-        details = []
-        if preview.place == "soma":
-            details.append(
-                f"What is at {preview.wish.destination.strip()!r} will be replaced; "
-                "it cannot be brought back."
-            )
-        plan = preview.layers_plan
-        if plan is not None and plan.skipped:
-            details.append(
-                f"These layers will not be saved: {', '.join(plan.skipped)}."
-            )
-        if not details:
+        if not (lines := questions_of(preview)):
             return True
-        question = "Replace the SOMA image?"
-        if preview.place != "soma":
-            question = "Save without some of the layers?"
-        return confirm(self.native, _TITLE, question, "\n".join(details), "Save")
+        question, *details = lines
+        action = "Replace" if preview.place == "soma" else "Save"
+        return confirm(self.native, _TITLE, question, "\n".join(details), action)
 
     def _words_of(self, wish: SaveWish, what: str, outcome: Outcome[Names]) -> str:
         """Return how a run ended, in words; keep its result."""
-        place = wish.destination.strip()
-        if outcome.kind == "cancelled":
-            if wish.replace:
-                return f"Cancelled; what is at {place!r} is as it was."
-            return f"Cancelled; nothing is left at {place!r}."
-        (self._result,) = outcome.result or ("",)
-        self._keep_folder(place)
-        words = f"Saved {what} to {place!r} in {took(outcome)}."
-        if self._changed:
-            words += (
-                f" {', '.join(map(repr, self._changed))} was changed meanwhile; save "
-                "again to have all of it."
-            )
-        return words
-
-    def _keep_folder(self, place: str) -> None:
-        """Propose places beside this one from now on, here and in napari's dialogs."""
-        self._proposed = place
-        self._folder = os.path.split(place.rstrip("/"))[0]
-        if "://" not in place:
-            from napari.utils.history import update_save_history
-
-            update_save_history(os.path.abspath(os.path.expanduser(place)))
+        if outcome.kind == "done":
+            (self._result,) = outcome.result or ("",)
+            self._proposed = wish.destination
+            self._folder = remember_folder_of(wish.destination)
+        return end_in_words(wish, what, outcome)
 
     def _on_end(self) -> None:
+        if self._first is not None and self._first is not self._saved:
+            self._propose_destination(self._first.name)
+        self._saved = None
         self._plan_again(keep_message=True)
 
     def _open_result(self) -> None:
@@ -437,40 +383,11 @@ class SaveAs(SaveFields):
             open_in_background(self._viewer, OpenRequest(self._result))
 
 
-def free_place(folder: str, name: str) -> str:
-    """Return a place in a folder, or below an address, that nothing is at.
-
-    Only local ones are looked at.
-    """
-    place, number = os.path.join(folder, f"{name}.soma"), 2
-    while "://" not in folder and os.path.lexists(os.path.expanduser(place)):
-        place = os.path.join(folder, f"{name}-{number}.soma")
-        number += 1
-    return place
-
-
-def _last_folder() -> str:
-    from napari.utils.history import get_save_history
-
-    return str(get_save_history()[0])
-
-
 def _with_level_of(layer: LayerParts, before: LayerParts) -> LayerParts:
     """Return a layer, "current" meaning the same level as before."""
     data, attributes, kind = layer
     kept = {k: before[1][k] for k in ("data_level",) if k in before[1]}
     return data, {**attributes, **kept}, kind
-
-
-def _count(things: Collection[Any], noun: str) -> str:
-    return f"{len(things)} {noun}{'s' if len(things) != 1 else ''}"
-
-
-def _in_words(layers: list[LayerParts]) -> str:
-    names = [
-        str(attributes["name"]) for data, attributes, _ in layers if data is not None
-    ]
-    return repr(names[0]) if len(names) == 1 else _count(names, "layer")
 
 
 def _preview(
@@ -482,11 +399,11 @@ def _preview(
 
 
 def _engine(
-    layers: list[LayerParts], wish: SaveWish
+    layers: list[LayerParts], wish: SaveWish, watch: LayerWatch
 ) -> Generator[Progress, None, Names]:
     from .._save_plan import save_layers
 
-    return save_layers(layers, wish)
+    return save_layers(layers, wish, watch)
 
 
 def _warm_up() -> None:

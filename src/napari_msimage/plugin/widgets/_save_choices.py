@@ -29,7 +29,7 @@ def channel_choices(layers: list[Any]) -> list[Choice]:
         ("no channel axis" if is_one else "separate images", "none")
     ]
     if len(plain) > 1:
-        choices.append(("one image, a channel per layer", "layers"))
+        choices.append(("one channel per layer", "layers"))
     shapes = {_shape(layer) for layer in plain}
     if len({len(shape) for shape in shapes}) == 1:
         (first, *others) = shapes
@@ -59,7 +59,7 @@ def level_choices(layers: list[Any]) -> list[Choice]:
     multiscale = [layer for layer in layers if layer.multiscale]
     if not multiscale:
         return choices
-    choices.append(("from the level that is locked or shown", "current"))
+    choices.append(("from the level on screen", "current"))
     n_levels = min(len(layer.data) for layer in multiscale)
     first = multiscale[0].data
     for level in range(1, n_levels):
@@ -82,4 +82,4 @@ def _axis_in_words(axis: int, size: int, label: Any, *, is_known: bool) -> str:
         name and not name.lstrip("-").isdecimal() and not name.startswith("axis ")
     )
     words = f"axis {axis} ({name})" if is_named else f"axis {axis}"
-    return f"{words} is the channel axis" + (f", size {size}" if is_known else "")
+    return f"{words}: " + (f"size {size}" if is_known else "channels")

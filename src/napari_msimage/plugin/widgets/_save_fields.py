@@ -19,11 +19,12 @@ from ._axis_boxes import AxisBoxes
 from ._layer_list import LayerList
 from ._level_fields import METHOD_HELP
 from ._parts import LABEL_WIDTH, let_shrink, rows
+from ._save_place import unquoted
 
 _STORAGE: Final = [
-    ("fast: quick to write and to show", "fast"),
-    ("small: fewer bytes, slower to write", "small"),
-    ("exchange: tiles and filters of tiledbsoma", "exchange"),
+    ("fast: to write and to show", "fast"),
+    ("small: on disk, but slower", "small"),
+    ("exchange: as tiledbsoma", "exchange"),
 ]
 _UNITS: Final = ("pixel", "nanometer", "micrometer", "millimeter")
 
@@ -82,6 +83,7 @@ class SaveFields(Container[Widget]):
             layout="horizontal",
             labels=False,
             label="Save to",
+            tooltip="Where to save: a new folder, or an address",
         )
         self.replace = CheckBox(
             text="Replace the SOMA image that is there",
@@ -207,14 +209,34 @@ class SaveFields(Container[Widget]):
         self.sizes.forget()
         self.axis_names.forget()
 
-    def show_axes(self, axes: LayerAxes) -> None:
-        """Fill in the axes of the first layer where nobody has typed anything."""
+    def show_axes(self, axes: LayerAxes | None) -> None:
+        """Fill in the axes of the first layer where nobody has typed anything.
+
+        Parameters
+        ----------
+        axes : LayerAxes or None
+            None if there is no such layer, or its axes make no sense.
+        """
         self._is_filling = True
-        self.sizes.fill(axes.names, axes.size_texts)
-        self.axis_names.fill(axes.names, axes.names)
+        self.sizes.fill(axes.names if axes else (), axes.size_texts if axes else ())
+        self.axis_names.fill(*(axes.names,) * 2 if axes else ((), ()))
         if not self._has_typed_unit:
-            self.unit.value = axes.unit_text
+            self.unit.value = axes.unit_text if axes else ""
         self._is_filling = False
+        self._order_tabs()
+
+    def _order_tabs(self) -> None:
+        """Have Tab visit the boxes, which were made last, where they are."""
+        from qtpy.QtWidgets import QWidget
+
+        before: Widget = self.more_levels
+        for box in self.sizes:
+            QWidget.setTabOrder(before.native, box.native)
+            before = box
+        before = self.method
+        for box in (*self.axis_names, self.method):
+            QWidget.setTabOrder(before.native, box.native)
+            before = box
 
     def show_more_levels(self, makes_levels: bool) -> None:
         """Show whether levels are made, unless somebody has chosen that."""
@@ -249,7 +271,7 @@ class SaveFields(Container[Widget]):
         """What is filled in."""
         channels = self.channels.value
         return SaveWish(
-            destination=self.destination.value,
+            destination=unquoted(self.destination.value),
             axes=AxesWish(
                 names=self.axis_names.texts,
                 sizes=self.sizes.texts,
