@@ -10,6 +10,7 @@ from ..errors import ArgumentError, RegionError, SOMAError
 from ._export_command import level_for
 from ._export_settings import SCREEN_LEVEL
 from ._export_wish import format_of_ending, number_of
+from ._region_frame import image_frame, source_axes
 from ._region_shapes import shape_regions
 from ._region_typed import pixel_region, whole_region, world_region
 from ._region_view import view_region
@@ -55,7 +56,7 @@ def regions_of(
     SOMAError
         If there is none, or it lies outside of the image.
     """
-    planes = _planes(layer, wish)
+    planes = _planes(layer, wish, view)
     if wish.region == "view":
         return (view_region(layer, view, planes=planes or "current"),)
     if shapes is not None:
@@ -80,22 +81,34 @@ def _bounds(
     )
 
 
-def _planes(layer: ExportLayer, wish: ExportWish) -> Planes | None:
+def _planes(layer: ExportLayer, wish: ExportWish, view: ViewState) -> Planes | None:
     if wish.planes == "own":
         return None
     if wish.planes != "range":
         return wish.planes
-    first, stop = (
+    first, last = (
         number_of(text, what)
         for text, what in zip(
             wish.plane_range, ("The first plane", "The last plane"), strict=True
         )
     )
-    if any(bound is not None and bound != int(bound) for bound in (first, stop)):
+    if any(bound is not None and not bound.is_integer() for bound in (first, last)):
         msg = "Planes are counted in whole numbers, from 0. Type such numbers."
         raise RegionError(msg)
-    n_planes = max(layer.shapes[0])
-    return int(first or 0), int(n_planes if stop is None else stop + 1)
+    start = int(first or 0)
+    if last is None:
+        return start, _n_planes(layer, view)
+    if last < start:
+        msg = f"The last plane, {last:.0f}, lies before the first one, {start}."
+        raise RegionError(f"{msg} Type a greater one.")
+    return start, int(last) + 1
+
+
+def _n_planes(layer: ExportLayer, view: ViewState) -> int:
+    """Return the size of the image across the canvas."""
+    shown = source_axes(layer, image_frame(layer, view))
+    sizes = [n for axis, n in enumerate(layer.shapes[0]) if axis not in shown]
+    return sizes[0] if sizes else 1
 
 
 def channels_of_wish(source: ExportSource, wish: ExportWish) -> tuple[int, ...] | None:
@@ -183,7 +196,7 @@ def plan_of_wish(
         compression=wish.compression,
         pyramid=wish.pyramid,
         mask=wish.mask != "keep",
-        fill_value=int(fill) if fill == int(fill) else fill,
+        fill_value=int(fill) if fill.is_integer() else fill,
         alpha=wish.mask == "alpha",
         json=True if wish.json else None,
         overwrite=True,

@@ -1,0 +1,109 @@
+"""The outline of what will be exported, drawn over the canvas; no layer of its own."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+#: Name of the overlay in napari's scene.
+_NAME: Final = "msimage_export"
+_COLOR: Final = (1.0, 0.85, 0.0, 1.0)
+_HALO: Final = (0.0, 0.0, 0.0, 0.6)
+_WIDTH: Final = 2.0
+_HALO_WIDTH: Final = 4.0
+
+
+class ExportOutline:
+    """Draws lines on the canvas of a viewer, over all layers.
+
+    It is one of napari's overlays: the list of layers, the selection, the extent of
+    the scene and undo do not know it.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._overlays = viewer.scene.overlays
+        self._overlay: Any = None
+
+    @property
+    def segments(self) -> npt.NDArray[np.float64] | None:
+        """What is drawn, as for `show`; None if nothing is."""
+        is_shown = self._overlay is not None and self._overlay.visible
+        found: npt.NDArray[np.float64] | None = None
+        if is_shown:
+            found = self._overlay.segments
+        return found
+
+    def show(self, segments: npt.NDArray[np.float64] | None) -> None:
+        """Draw other lines.
+
+        Parameters
+        ----------
+        segments : ndarray, (n, 2, n_displayed), optional
+            Canvas coordinates of both ends, the horizontal axis last; None to hide.
+        """
+        if segments is None or not len(segments):
+            if self._overlay is not None:
+                self._overlay.visible = False
+            return
+        if self._overlay is None:
+            self._overlay = _overlay_type()(segments=segments)
+            self._overlays[_NAME] = self._overlay
+        self._overlay.segments = segments
+        self._overlay.visible = True
+
+    def close(self) -> None:
+        """Take the lines away."""
+        if self._overlay is not None and self._overlays.get(_NAME) is self._overlay:
+            del self._overlays[_NAME]
+        self._overlay = None
+
+
+@functools.cache
+def _overlay_type() -> Any:
+    """Return napari's model of the overlay, and register how it is drawn."""
+    from napari._vispy.overlays.base import ViewerOverlayMixin, VispySceneOverlay
+    from napari._vispy.utils.visual import overlay_to_visual
+    from napari.components.overlays import SceneOverlay
+    from vispy.scene.visuals import Compound, Line  # type: ignore[import-untyped]
+
+    class OutlineOverlay(SceneOverlay):  # type: ignore[misc]
+        segments: Any = None
+        blending: Any = "translucent_no_depth"
+
+    class VispyOutlineOverlay(
+        ViewerOverlayMixin,  # type: ignore[misc]
+        VispySceneOverlay,  # type: ignore[misc]
+    ):
+        def __init__(self, **kwargs: Any) -> None:
+            # method "gl": lines keep their width on the screen
+            self._lines = [
+                Line(color=color, width=width, connect="segments", method="gl")
+                for color, width in ((_HALO, _HALO_WIDTH), (_COLOR, _WIDTH))
+            ]
+            super().__init__(node=Compound(self._lines), **kwargs)
+            self.overlay.events.segments.connect(self._on_segments)
+            self.reset()
+            self._on_segments()
+
+        def _on_segments(self) -> None:
+            ends = np.concatenate(self.overlay.segments)[:, ::-1]
+            # the same number of columns in 2-D and 3-D: a buffer cannot change it
+            points = np.zeros((len(ends), 3), dtype=np.float32)
+            points[:, : ends.shape[1]] = ends
+            for line in self._lines:
+                line.set_data(pos=points)
+
+        def close(self) -> None:
+            self.overlay.events.segments.disconnect(self._on_segments)
+            super().close()
+
+    overlay_to_visual[OutlineOverlay] = VispyOutlineOverlay
+    return OutlineOverlay

@@ -1,0 +1,498 @@
+"""The "Export region" form: which part of which image, how, where to, and the run."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import weakref
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from magicgui.widgets import PushButton
+
+from .._export_settings import load_settings
+from .._export_wish import (
+    SELECTED,
+    SourceChoice,
+    source_of_layer,
+    sources_in,
+)
+from ._export_choices import ExportChoices
+from ._export_overlay import ExportOutline
+from ._export_results import (
+    add_regions,
+    keep_settings,
+    may_replace,
+    open_results,
+    plan_in_words,
+    show_in_folder,
+    with_consent,
+    without_pixels,
+    words_of,
+)
+from ._export_table import ExportTable, unit_in_words
+from ._export_watch import ExportWatch
+from ._jobs import Job, Outcome, sentence_of
+from ._parts import Message
+from ._run_part import Names, RunPart
+
+if TYPE_CHECKING:
+    from ...engines import ExportPlan, Progress
+    from .._export_preview import ExportPreview, ExportSnapshot
+
+_TITLE: Final = "Export region"
+#: A view that moves is planned this often; longer than questions wait for newer ones.
+_VIEW_MS: Final = 200
+#: The table has many columns.
+_MIN_WIDTH: Final = 390
+_READY: Final = "ready"
+
+
+class ExportRegion(ExportChoices):
+    """Exports what is seen or drawn in a viewer, at a level of choice.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Whose layers and view are exported.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        # widgets get the viewer behind a proxy that warns of private attributes
+        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._keeps_message = False
+        self._is_ready = self._runs_next = False
+        self._n_changes = self._n_asked = self._n_answered = 0
+        self._is_adding = self._is_told = self._needs_bounds = False
+        self._changed: list[str] = []
+        self._written: ExportPlan | None = None
+        self._part = RunPart(
+            viewer,
+            on_answer=self._on_answer,
+            on_run=self._update_buttons,
+            on_end=self._on_end,
+            run_tooltip="Export the region",
+            cancel_tooltip="Stop within a second; no partial file is left behind",
+        )
+        self._life, self._say = self._part.life, self._part.say
+        super().__init__(viewer, load_settings(), self._plan_again, self._on_region)
+        self._lay_out()
+        self.fill_format()
+        self._connect()
+        self._on_layers()
+
+    # Widgets
+
+    def _lay_out(self) -> None:
+        """Put the fields and the table in a column, and the rest below it."""
+        self.run, self.cancel = self._part.run, self._part.cancel
+        self.bar = self._part.bar
+        self.open_result = PushButton(
+            text="Open result", tooltip="Open what was exported in this viewer"
+        )
+        self.show_folder = PushButton(
+            text="Show in folder", tooltip="Show the file in the file manager"
+        )
+        self._part.buttons.extend([self.open_result, self.show_folder])
+        self.table = ExportTable(self._on_level_clicked)
+        self._notes = Message()
+        column = [
+            self._top.native,
+            self._channels_row,
+            self._middle.native,
+            self.table.native,
+            self._bottom.native,
+        ]
+        self._part.lay_out(self, column, self._notes)
+        self.native.setMinimumWidth(_MIN_WIDTH)
+        self._show_notes(())
+        self._outline = ExportOutline(self._viewer)
+        self.show_what_applies()
+
+    def _connect(self) -> None:
+        from qtpy.QtCore import QTimer
+
+        self._throttle = QTimer()
+        self._throttle.setSingleShot(True)
+        self._throttle.setInterval(_VIEW_MS)
+        self._throttle.timeout.connect(self._plan_softly)
+        self.image.changed.connect(self._on_image)
+        self.outline.changed.connect(self._show_outline)
+        self.run.changed.connect(self._start)
+        self.open_result.changed.connect(self._open_result)
+        self.show_folder.changed.connect(self._show_folder)
+        self._watch = ExportWatch(
+            self._viewer,
+            on_camera=self._on_camera,
+            on_view=self._on_view,
+            on_layers=self._on_layers,
+            on_selection=self._on_selection,
+            on_image=self._on_view,
+            on_look=self._on_look,
+            on_pixels=self._on_pixels,
+        )
+        form = weakref.ref(self)
+
+        def end(_: Any = None) -> None:
+            if (here := form()) is not None:
+                here.end()
+
+        self.native.destroyed.connect(end)
+        self.native_parent_changed.connect(self._on_parent)
+
+    def _on_parent(self, parent: Any) -> None:
+        """Take the outline away when the dock is closed."""
+        from qtpy.QtCore import QTimer
+
+        if parent is None:
+            QTimer.singleShot(0, self._end_if_over)
+
+    def _end_if_over(self) -> None:
+        if self._life.is_over:
+            self.end()
+
+    def end(self) -> None:
+        """Stop listening, take the outline off the canvas, and let go of images."""
+        self._life.end()
+        with contextlib.suppress(RuntimeError):  # Qt has deleted it at the end
+            self._throttle.stop()
+        self._watch.close()
+        self._outline.close()
+        self._preview = self._shown = self._written = None
+        self._choices = []
+
+    def _show_notes(self, notes: Sequence[str]) -> None:
+        self._notes.say("\n".join(notes), None)
+        self._notes.native.setVisible(bool(notes))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether an export runs."""
+        return self._part.is_running
+
+    @property
+    def is_planning(self) -> bool:
+        """Whether anything has changed since what is shown was planned."""
+        return self._n_answered != self._n_changes
+
+    @property
+    def message(self) -> str:
+        """What is said: what the plan takes, what is wrong, or how a run ended."""
+        return self._part.message.text
+
+    @property
+    def is_message_error(self) -> bool:
+        """Whether that is an error."""
+        return self._part.message.is_error
+
+    @property
+    def notes(self) -> str:
+        """What the user should know before the run, a line each."""
+        return self._notes.text
+
+    # The image
+
+    def _on_layers(self) -> None:
+        """Offer the layers that are open; keep the chosen one, or take the selected."""
+        if self._life.is_over:
+            return
+        before, name = self.image.value, self._name_of_source()
+        viewer = self._viewer
+        self._choices = sources_in(viewer.layers, viewer.layers.selection)
+        keys = [choice.key for choice in self._choices]
+        is_gone = before is not None and before not in keys
+        after = before if before in keys else self._selected_key()
+        with self.image.changed.blocked():
+            self.image.native.clear()  # else magicgui puts new choices last
+            self.image.reset_choices()
+            self.image.value = after
+        self.place.offer_shapes(
+            [layer for layer in viewer.layers if layer._type_string == "shapes"]
+        )
+        if is_gone and before != SELECTED and not self._part.is_running:
+            self._say(f"{name!r} was removed.")
+            self._is_told = True
+        keeps = is_gone or self._is_adding or (self._is_told and before == after)
+        self._on_image(keep_message=keeps)
+
+    def _on_selection(self) -> None:
+        """Follow the selected layer; a Shapes layer is where regions are drawn."""
+        if self._life.is_over or self._part.is_running or self._is_adding:
+            return
+        before = [(c.key, c.layers) for c in self._choices]
+        viewer = self._viewer
+        choices = sources_in(viewer.layers, viewer.layers.selection)
+        active = viewer.layers.selection.active
+        found = source_of_layer(choices, active) if active is not None else None
+        if [(c.key, c.layers) for c in choices] != before:
+            self._on_layers()
+        if active is not None and active._type_string == "shapes":
+            if active is not self.place.shapes_layer:
+                self.place.choose_shapes(active)
+                if self.place.is_drawn:
+                    self._on_image()
+        elif found is not None and found.key != self.image.value:
+            self.image.value = found.key
+
+    def _on_image(self, _: Any = None, *, keep_message: bool = False) -> None:
+        """Fill in what depends on the image."""
+        from ._save_choices import channel_choices
+
+        source = self._source
+        layers = list(source.layers) if source is not None else []
+        if self._shown is not None and self._shown_key != self.image.value:
+            self._shown = None
+            self._needs_bounds = self.place.is_typed
+        axes = channel_choices(layers) if len(layers) == 1 else []
+        offered = [("none: all are spatial", None)]
+        offered += [one for one in axes if isinstance(one[1], int)]
+        self.offer("axis", self.channel_axis, offered)
+        shapes = self.place.shapes_layer if self.place.is_drawn else None
+        self._watch.watch(layers, shapes)
+        self.image.native.setToolTip(
+            ", ".join(layer.name for layer in layers) or self.image.tooltip or ""
+        )
+        self._propose_destination()
+        self.show_what_applies()
+        self._plan_again(keep_message=keep_message)
+
+    # The region
+
+    def _on_region(self) -> None:
+        """Fill in bounds of what was chosen before, and show other fields."""
+        self._needs_bounds = self.place.is_typed
+        if self._shown is not None:
+            self._fill_bounds(self._shown)
+            self._show_planes(self._shown)
+            self._needs_bounds = False
+        self._on_image()
+
+    def _on_level_clicked(self, index: int) -> None:
+        self.level.value = index
+
+    # The plan
+
+    def _on_camera(self) -> None:
+        is_view = self.place.region.value == "view"
+        if is_view or (self.level.value == "screen" and self._is_other_level()):
+            self._on_view()
+
+    def _on_view(self) -> None:
+        """Plan again soon, as often as the window can take it."""
+        if self._life.is_over or self._part.is_running:
+            return
+        self._n_changes += 1
+        if not self._throttle.isActive():
+            self._throttle.start()
+
+    def _on_look(self) -> None:
+        if self.colors.value:
+            self._on_view()
+
+    def _on_pixels(self, layer: Any) -> None:
+        """Note that a layer was changed while it is being exported."""
+        if self._part.is_running and layer.name not in self._changed:
+            self._changed.append(layer.name)
+
+    def _plan_softly(self) -> None:
+        """Plan again; what was planned before stays shown until then."""
+        if self._life.is_over or self._part.is_running:
+            return
+        if self.place.is_drawn:
+            self._propose_destination()
+        self._ask(keep_message=self._is_told)
+
+    def _plan_again(self, _: Any = None, *, keep_message: bool = False) -> None:
+        """Plan what is filled in now, a moment later and in another thread."""
+        if self._life.is_over or self._part.is_running:
+            return
+        self._preview = None
+        self._n_changes += 1
+        self._is_told = self._is_told and keep_message
+        self._update_buttons()
+        self._ask(keep_message=keep_message)
+
+    def _ask(self, *, keep_message: bool) -> None:
+        self._keeps_message = keep_message
+        if not self._is_ready:
+            self._life.questions.ask(_warm_up)
+            return
+        source = self._source
+        if source is None:
+            self._preview = self._shown = None
+            self._n_answered = self._n_changes
+            self._life.questions.close()
+            self._show(None)
+            if not keep_message:
+                self._say("Open an image first; regions of it can be exported then.")
+            return
+        if not keep_message and not self.message:
+            self._say("Looking at the image…")
+        self._n_asked = self._n_changes
+        snapshot = self._snapshot(source)
+        self._life.questions.ask(functools.partial(_preview, snapshot))
+
+    def _snapshot(self, source: SourceChoice) -> ExportSnapshot:
+        from .._export_preview import take_snapshot
+
+        shapes = self.place.shapes_layer
+        return take_snapshot(self._viewer, source.layers, shapes, self.wish)
+
+    def _on_answer(self, answer: ExportPreview | str | Exception) -> None:
+        if self._life.is_over or self._part.is_running:
+            return
+        if isinstance(answer, str):
+            self._on_ready()
+            return
+        self._n_answered = self._n_asked
+        if isinstance(answer, Exception):
+            self._runs_next = False
+            self._show(None)
+            self._say(sentence_of(answer), is_error=True)
+            return
+        self._preview = answer
+        if self._needs_bounds and answer.layer is not None:
+            self._needs_bounds = False
+            self._fill_bounds(answer)
+        self._show(answer)
+        if self.wish != answer.wish:  # this image has other levels, axes or channels
+            self._plan_again(keep_message=self._keeps_message)
+            return
+        if not self._keeps_message or answer.error is not None:
+            self._say(plan_in_words(answer), is_error=answer.error is not None)
+        self._update_buttons()
+        if self._runs_next and not self.is_planning:
+            self._runs_next = False
+            self._start()
+
+    def _on_ready(self) -> None:
+        """Begin, once everything was imported."""
+        self._is_ready = True
+        self._plan_again(keep_message=self._keeps_message)
+
+    def _show(self, preview: ExportPreview | None) -> None:
+        """Show what was planned: levels, channels, notes, outline."""
+        layer = preview.layer if preview is not None else None
+        if preview is None or layer is None:
+            self.table.show([])
+            self._show_notes(())
+            self._outline.show(None)
+            return
+        source = layer.source
+        self._shown, self._shown_key = preview, self.image.value
+        self.offer_levels(source.keys)
+        self.level_unit.value = unit_in_words(self.level.value, source.units)
+        self._show_planes(preview)
+        self._show_channels(preview)
+        self.table.show(preview.rows, preview.level, source.units)
+        self.table.name_axes(source.spatial_names if preview.rows else ())
+        self._show_notes(preview.notes)
+        self._show_outline()
+        self.show_what_applies(is_outlined=self.is_outlined)
+
+    def _show_outline(self, _: Any = None) -> None:
+        """Draw what will be exported, if that is wanted."""
+        preview = self._preview
+        is_shown = bool(self.outline.value) and not self._life.is_over
+        self._outline.show(
+            preview.segments if preview is not None and is_shown else None
+        )
+
+    # The run
+
+    def _update_buttons(self) -> None:
+        preview, is_running = self._preview, self._part.is_running
+        self._part.show(can_run=preview is not None and preview.can_run)
+        for part in (self._top, self._middle, self._bottom):
+            part.enabled = not is_running
+        self._channels_row.setEnabled(not is_running)
+        has_result = self._written is not None and not is_running
+        self.open_result.visible = self.show_folder.visible = has_result
+
+    def _start(self) -> None:
+        preview = self._preview
+        if preview is None or self._part.is_running:
+            return
+        if self.is_planning:  # the view has moved a moment ago
+            self._runs_next = True
+            self._throttle.stop()
+            self._plan_softly()
+            return
+        if not preview.can_run:
+            return
+        self._folder = keep_settings(preview, self._folder)
+        if preview.plan is None:
+            self._add_layers(preview)
+            return
+        if preview.existing and not may_replace(self.native, preview.existing):
+            return
+        plan = with_consent(preview.plan, is_agreed=bool(preview.existing))
+        job = Job(
+            functools.partial(_engine, plan),
+            subject=plan.files[0].path,
+            busy=f"An export to {plan.files[0].path!r} is running already. Wait until "
+            "it is done, or choose another name.",
+        )
+        self._written, self._changed = None, []
+        self._part.start(job, functools.partial(self._words_of, without_pixels(plan)))
+
+    def _add_layers(self, preview: ExportPreview) -> None:
+        self._is_adding = True
+        try:
+            added = add_regions(self._viewer, preview)
+        finally:
+            self._is_adding = False
+        names = ", ".join(repr(layer.name) for layer in added[:3])
+        more = f" and {len(added) - 3} more" if len(added) > 3 else ""
+        self._say(f"Added {names}{more}.")
+        self._is_told = True
+
+    def _words_of(self, plan: ExportPlan, outcome: Outcome[Names]) -> str:
+        """Return how a run ended, in words; keep its result."""
+        if outcome.kind == "done":
+            self._written = plan
+            self._proposed = self.destination.value.strip()
+        return words_of(plan, outcome, self._changed)
+
+    def _on_end(self) -> None:
+        """Look at the layers again, which may have changed during the run."""
+        self._is_adding = self._is_told = True
+        try:
+            self._on_layers()
+        finally:
+            self._is_adding = False
+
+    def _open_result(self) -> None:
+        if self._written is not None:
+            open_results(self._viewer, self._written, self._say_error)
+
+    def _say_error(self, text: str) -> None:
+        if not self._life.is_over:
+            self._say(text, is_error=True)
+
+    def _show_folder(self) -> None:
+        if self._written is not None:
+            path = self._written.files[0].path
+            if not show_in_folder(path):
+                folder = os.path.dirname(path)
+                self._say_error(f"No file manager could be opened; see {folder!r}.")
+
+
+def _preview(snapshot: ExportSnapshot) -> ExportPreview:
+    from .._export_preview import preview_export
+
+    return preview_export(snapshot)
+
+
+def _engine(plan: ExportPlan) -> Generator[Progress, None, Names]:
+    from ...engines import write_export
+
+    return write_export(plan)
+
+
+def _warm_up() -> str:
+    """Import what a preview needs, before it does: imports stop the window."""
+    from .. import _export_displayed, _export_new_layer, _export_preview  # noqa: F401
+
+    return _READY
