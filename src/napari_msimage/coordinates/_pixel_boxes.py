@@ -74,7 +74,9 @@ def pixel_box(
     for (low, high), finest, size in zip(
         bounds, finest_shape, level_shape, strict=True
     ):
-        start, stop = _pixels(low * size / finest, high * size / finest)
+        # Far outside is outside; numbers stay finite.
+        near = [min(max(bound, -finest), 2 * finest) for bound in (low, high)]
+        start, stop = _pixels(*(bound * size / finest for bound in near))
         box.append((max(0, start), min(stop, int(size))))
     if any(start >= stop for start, stop in box):
         found = ", ".join(

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from ..storage import CHANNEL_AXIS
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
 #: OME-Zarr has at least two axes of space.
 _MIN_SPACE: Final = 2
+#: Off the grid by less, in parts of a pixel's length, is not turned.
+STRAIGHT: Final = 1e-6
 _RANK: Final = {"time": 0, "channel": 1, "space": 2}
 
 
@@ -118,3 +127,41 @@ def zarr_layout(axis_names: tuple[str, ...]) -> ZarrLayout:
         tuple(channel if name == CHANNEL_AXIS else name for name in ordered),
         tuple(kinds[name] for name in ordered),
     )
+
+
+def is_turned(to_world: npt.NDArray[np.float64]) -> bool:
+    """Tell whether pixels are turned or sheared in world coordinates.
+
+    Parameters
+    ----------
+    to_world : ndarray, (n_spatial + 1, n_spatial + 1)
+        Augmented.
+    """
+    linear = to_world[:-1, :-1]
+    off = np.abs(linear - np.diag(np.diag(linear)))
+    return bool((off > STRAIGHT * np.linalg.norm(linear, axis=0)).any())
+
+
+def ome_origin(
+    to_world: npt.NDArray[np.float64], sizes: Sequence[int]
+) -> tuple[float, ...]:
+    """Return where OME formats, which know no flips, have the low corner of pixels.
+
+    Parameters
+    ----------
+    to_world : ndarray, (n_spatial + 1, n_spatial + 1)
+        From pixels, pixel i covering [i, i + 1).
+    sizes : sequence of int, (n_spatial,)
+        Numbers of pixels.
+
+    Returns
+    -------
+    tuple of float
+        Along a flipped axis, the world coordinate where the last pixel ends, so that
+        the file covers the same place.
+    """
+    origin, steps = to_world[:-1, -1], np.diag(to_world[:-1, :-1])
+    if is_turned(to_world):
+        return tuple(map(float, origin))
+    ends = origin + steps * np.asarray(sizes, float)
+    return tuple(map(float, np.where(steps < 0, ends, origin)))

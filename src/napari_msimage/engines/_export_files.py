@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 #: What is being written has this at the end of its name.
 PART: Final = ".part"
 _OLD: Final = ".old.part"
+#: Coarser levels are kept in a folder with this at the end of its name for a while.
+LEVELS: Final = f".levels{PART}"
 #: Bytes of a name that file systems take, without what we add.
-_MAX_NAME: Final = 255 - len(_OLD)
+_MAX_NAME: Final = 255 - len(LEVELS)
 #: What a folder has in it that may be replaced by another image.
 _ZARR_MARKS: Final = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
@@ -82,7 +84,7 @@ def check_target(path: str, *, is_folder: bool, overwrite: bool) -> None:
     DoesNotExistError
         If the folder around it is missing.
     AccessError
-        If that folder cannot be written to.
+        If that folder cannot be written to, or a file there is write-protected.
     """
     parent = os.path.dirname(path)
     with system_errors(path):
@@ -116,6 +118,12 @@ def _check_replaceable(path: str, *, is_folder: bool, overwrite: bool) -> None:
         )
         raise AlreadyExistsError(msg)
     if not is_folder:
+        if not os.path.islink(path) and not os.access(path, os.W_OK):
+            msg = (
+                f"{path!r} is write-protected, so it is not replaced. Choose another "
+                "name, or make it writable first."
+            )
+            raise AccessError(msg)
         return
     is_zarr = os.path.isdir(path) and any(
         os.path.exists(os.path.join(path, mark)) for mark in _ZARR_MARKS
@@ -218,6 +226,7 @@ def _locked_part(part: str, path: str, *, is_folder: bool) -> Iterator[None]:
     try:
         if handle is not None:
             _lock(handle, path)
+            _check_same(handle, part, path)
         if is_folder:
             for entry in os.listdir(part):
                 _clear(os.path.join(part, entry))
@@ -245,6 +254,22 @@ def _lock(handle: int, path: str) -> None:
     except OSError:
         # A file system without locks.
         return
+
+
+def _check_same(handle: int, part: str, path: str) -> None:
+    """Refuse a part that another export has finished while we opened it.
+
+    What is locked then is a complete file, under its final name.
+    """
+    if os.name == "nt":
+        return
+    try:
+        is_same = os.path.samestat(os.fstat(handle), os.stat(part))
+    except FileNotFoundError:
+        is_same = False
+    if not is_same:
+        msg = f"Another export has just written {path!r}. Try again."
+        raise BusyError(msg)
 
 
 def _is_dir(path: str) -> bool:

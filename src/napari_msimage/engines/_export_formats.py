@@ -148,6 +148,11 @@ def refusal(picture: Picture, target: Format) -> str | None:
             f"{target} cannot hold pixels of type {dtype}. Export as "
             f"{' or '.join([*others, 'npy'])}."
         )
+    if target in ("ome-tiff", "ome-zarr") and len(picture.spatial_shape) < 2:
+        return (
+            f"{target} holds pictures of two spatial axes or more, the image has one. "
+            "Export as npy."
+        )
     if target in ("ome-tiff", "ome-zarr") and len(picture.spatial_shape) > 3:
         return (
             f"{target} holds up to three spatial axes here, the image has "

@@ -19,6 +19,7 @@ from ..errors import (
 from ._export_formats import FORMATS, Picture, estimate, refusal
 from ._export_plan import ExportOptions
 from ._export_source import ExportSource, ImageRegion
+from ._export_units import unit_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,7 +119,8 @@ def nearest_level(
     ArgumentError
         If the size is not positive, or the unit cannot be converted.
     """
-    if not (math.isfinite(pixel_size_wanted) and pixel_size_wanted > 0):
+    is_number = isinstance(pixel_size_wanted, int | float | np.number)
+    if not (is_number and math.isfinite(pixel_size_wanted) and pixel_size_wanted > 0):
         msg = f"The pixel size must be a positive number, got {pixel_size_wanted!r}"
         raise ArgumentError(msg)
     factors = [_unit_factor(unit, own) for own in source.units[-2:]]
@@ -210,7 +212,10 @@ def channels_of(source: ExportSource, channels: Any) -> tuple[int, ...] | None:
     n_channels = source.shape(0)[axis]
     if channels is None:
         return tuple(range(n_channels))
-    given = [channels] if isinstance(channels, str | SupportsIndex) else list(channels)
+    is_one = isinstance(channels, str | SupportsIndex) or not hasattr(
+        channels, "__iter__"
+    )
+    given = [channels] if is_one else list(channels)
     found = tuple(_channel(source, one, n_channels) for one in given)
     if not found or len(set(found)) != len(found):
         msg = f"channels must be one or more different channels, got {channels!r}"
@@ -333,18 +338,11 @@ def pixel_size(source: ExportSource, level: int) -> tuple[float, ...]:
 
 def _unit_factor(unit: str | None, own: str | None) -> float:
     """Return how many of the image's units one of the given units is."""
-    if unit is None or unit == own:
-        return 1.0
-    import pint
-
-    registry: Any = pint.get_application_registry()  # type: ignore[no-untyped-call]
-    try:
-        if own is None:
-            raise ValueError
-        return float(registry.Quantity(1.0, unit).to(own).magnitude)
-    except (pint.errors.PintError, ValueError, AttributeError) as err:
+    factor = 1.0 if unit is None else unit_ratio(unit, own)
+    if factor is None or not factor > 0:
         msg = (
             f"Pixel sizes of the image are in {own or 'pixel'}, which cannot be "
             f"compared with {unit!r}. Set the unit of the layer, or choose a level."
         )
-        raise ArgumentError(msg) from err
+        raise ArgumentError(msg)
+    return factor

@@ -38,6 +38,8 @@ def masked(plan: ExportPlan, file: PlannedFile, pixels: RegionPixels) -> ExportP
         )
         starts = np.array([box[a][0] for a in axes], float)
         outline = np.asarray(region.outline, float) * factors[list(axes)] - starts
+    if outline is None and not plan.options.alpha:
+        return pixels
     positions = [i for i in range(len(file.window)) if i != axis]
     mask = _Outline(outline, (positions[axes[0]], positions[axes[1]]))
     if plan.options.alpha:

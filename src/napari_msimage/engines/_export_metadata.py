@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import math
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ..storage import CHANNEL_AXIS
 from ._export_files import part_of
 
 if TYPE_CHECKING:
     from ._export_plan import ExportPlan, PlannedFile
+
+#: Channels of colours that have an alpha channel already.
+_N_WITH_ALPHA: Final = 4
 
 
 def write_json(plan: ExportPlan, file: PlannedFile, path: str) -> None:
@@ -25,8 +30,11 @@ def write_json(plan: ExportPlan, file: PlannedFile, path: str) -> None:
         As of `part_of`.
     """
     with part_of(path, is_folder=False, overwrite=plan.options.overwrite) as part:
-        text = json.dumps(file_metadata(plan, file), indent=2, ensure_ascii=False)
-        with open(part, "w", encoding="utf-8") as target:
+        text = json.dumps(
+            file_metadata(plan, file), indent=2, ensure_ascii=False, allow_nan=False
+        )
+        # What UTF-8 cannot hold becomes an escape, which JSON knows.
+        with open(part, "w", encoding="utf-8", errors="backslashreplace") as target:
             target.write(text + "\n")
 
 
@@ -46,7 +54,9 @@ def write_csv(plan: ExportPlan, path: str) -> None:
     head += [f"unit_{name}" for name in names]
     with (
         part_of(path, is_folder=False, overwrite=plan.options.overwrite) as part,
-        open(part, "w", encoding="utf-8", newline="") as target,
+        open(
+            part, "w", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as target,
     ):
         table = csv.writer(target)
         table.writerow(head)
@@ -73,8 +83,7 @@ def file_metadata(plan: ExportPlan, file: PlannedFile) -> dict[str, Any]:
         "image": source.name,
         "level": plan.level,
         "level_key": plan.level_key,
-        "axes": list(source.axis_names),
-        "shape": list(file.shape),
+        **_axes(plan, file),
         "dtype": file.dtype.name,
         "channels": _channels(plan),
         "region_name": file.name or None,
@@ -91,6 +100,17 @@ def file_metadata(plan: ExportPlan, file: PlannedFile) -> dict[str, Any]:
         "pixels_to_world": file.to_world.tolist(),
         "masked": _mask(plan, file),
     }
+
+
+def _axes(plan: ExportPlan, file: PlannedFile) -> dict[str, Any]:
+    """Return names and sizes of the axes, an alpha channel counted."""
+    names, shape = list(plan.source.axis_names), list(file.shape)
+    if plan.options.alpha:
+        axis = plan.source.channel_axis
+        if axis is None:
+            names, shape, axis = [*names, CHANNEL_AXIS], [*shape, 1], len(shape)
+        shape[axis] += shape[axis] != _N_WITH_ALPHA
+    return {"axes": names, "shape": shape}
 
 
 def _channels(plan: ExportPlan) -> list[dict[str, Any]] | None:
@@ -116,5 +136,14 @@ def _mask(plan: ExportPlan, file: PlannedFile) -> dict[str, Any] | None:
     return {
         "outline": np.asarray(region.outline, float).tolist(),
         "outline_axes": [names[i] for i in region.outline_axes],
-        "outside": "transparent" if plan.options.alpha else plan.options.fill_value,
+        "outside": (
+            "transparent" if plan.options.alpha else _in_json(plan.options.fill_value)
+        ),
     }
+
+
+def _in_json(value: complex) -> float | str:
+    """Return a number, as text where JSON has none for it: "nan", "inf", complex."""
+    if isinstance(value, complex):
+        return str(value)
+    return value if math.isfinite(value) else str(value)

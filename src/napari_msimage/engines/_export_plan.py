@@ -31,7 +31,7 @@ class ExportOptions:
     """Whether files of several levels get coarser ones."""
     mask: bool = False
     """Whether pixels outside a region's outline get `fill_value`."""
-    fill_value: float = 0
+    fill_value: complex = 0
     """Value of masked pixels."""
     alpha: bool = False
     """Whether masked pixels are transparent instead."""

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import os
-import re
-import urllib.parse
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 import numpy as np
 
-from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
-from ..storage import is_local
-from ._export_axes import tiff_layout, zarr_layout
-from ._export_files import check_name
+from ..errors import ArgumentError, RegionError, UnsupportedError
+from ._export_axes import is_turned, tiff_layout, zarr_layout
+from ._export_fill import check_fill, fill_number
 from ._export_formats import (
     FOLDERS,
     RAW,
@@ -23,7 +18,6 @@ from ._export_formats import (
     check_picture,
     estimate,
     format_of,
-    split_ending,
 )
 from ._export_levels import (
     all_regions,
@@ -34,10 +28,20 @@ from ._export_levels import (
     region_window,
 )
 from ._export_open import export_source
+from ._export_paths import (
+    check_paths,
+    csv_path,
+    file_paths,
+    json_path,
+    local_place,
+)
 from ._export_plan import Compression, ExportOptions, ExportPlan, PlannedFile
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
+
+    import numpy.typing as npt
 
     from ..storage import MultiscaleImage, SOMATileDBContext
     from ._export_axes import TiffLayout, ZarrLayout
@@ -45,15 +49,12 @@ if TYPE_CHECKING:
     from ._export_plan import Format
     from ._export_source import ExportSource, ImageRegion
 
-_FIELD: Final = re.compile(r"\{(name|index|region|label|level)(:0?\d{1,2}d?)?\}")
 _COMPRESSIONS: Final = get_args(Compression)
 #: What formats can be compressed with, the default first.
 _CHOICES: Final[dict[Format, tuple[Compression, ...]]] = {
     "ome-tiff": ("zlib", "zstd", "none"),
     "ome-zarr": ("zstd", "zlib", "none"),
 }
-#: Off the grid by less, in parts of a pixel's length, is not turned.
-_STRAIGHT: Final = 1e-6
 
 
 def plan_export(
@@ -67,7 +68,7 @@ def plan_export(
     compression: str | None = None,
     pyramid: bool | None = None,
     mask: bool = False,
-    fill_value: float = 0,
+    fill_value: complex = 0,
     alpha: bool = False,
     json: bool | None = None,
     overwrite: bool = False,
@@ -101,7 +102,7 @@ def plan_export(
         images do, and OME-TIFF does not.
     mask : bool
         Whether pixels whose centres are outside a region's outline get `fill_value`.
-    fill_value : float
+    fill_value : float or complex
         Value of these pixels.
     alpha : bool
         Whether these pixels are transparent instead: RGB and gray of 8 bits as PNG,
@@ -124,18 +125,19 @@ def plan_export(
     RegionError
         If a region has no extent or lies outside the image.
     ArgumentError, ArgumentTypeError, LevelIndexError, LevelKeyError
-        If another argument makes no sense.
+        If another argument makes no sense, or the destination is the image itself,
+        inside of it or around it.
     UnsupportedError
         If the format cannot hold the pixels, or needs a package that is missing.
     """
     source = export_source(image_or_uri, context)
-    place = _local_path(destination, format)
+    place = local_place(destination, format)
     target = format_of(place, format)
     options = ExportOptions(
         compression=_compression(target, compression),
         pyramid=_pyramid(target, pyramid),
         mask=bool(mask or alpha),
-        fill_value=fill_value,
+        fill_value=fill_number(fill_value),
         alpha=bool(alpha),
         json=target in RAW if json is None else bool(json),
         overwrite=bool(overwrite),
@@ -144,11 +146,9 @@ def plan_export(
     chosen = channels_of(source, channels)
     regions = all_regions(source, region)
     planner = _Planner(source, target, index, chosen, options)
-    paths = _paths(place, source, index, regions)
-    files = tuple(
-        planner.file(one, path) for one, path in zip(regions, paths, strict=True)
-    )
-    csv = _csv_path(place) if len(files) > 1 else None
+    paths = file_paths(place, source, index, regions)
+    files = planner.files(regions, paths)
+    csv = csv_path(place) if len(files) > 1 else None
     plan = ExportPlan(
         source=source,
         level=index,
@@ -160,7 +160,7 @@ def plan_export(
         csv_path=csv,
         context=context,
     )
-    _check_paths(plan)
+    check_paths(plan)
     return plan
 
 
@@ -180,6 +180,24 @@ class _Planner:
         self._level = level
         self._channels = channels
         self._options = options
+
+    def files(
+        self, regions: Sequence[ImageRegion | None], paths: Sequence[str]
+    ) -> tuple[PlannedFile, ...]:
+        """Plan the files of all regions; of several, errors name the one."""
+        files = []
+        for number, (region, path) in enumerate(
+            zip(regions, paths, strict=True), start=1
+        ):
+            try:
+                files.append(self.file(region, path))
+            except RegionError as err:
+                if len(regions) == 1:
+                    raise
+                name = f" {region.name!r}" if region and region.name else ""
+                msg = f"Region {number} of {len(regions)}{name}: {err}"
+                raise RegionError(msg) from err
+        return tuple(files)
 
     def file(self, region: ImageRegion | None, path: str) -> PlannedFile:
         """Plan the file of one region."""
@@ -211,7 +229,7 @@ class _Planner:
             to_world=to_world,
             lower=tuple(float(v) for v in np.multiply(starts, factors)),
             upper=tuple(float(v) for v in np.multiply(stops, factors)),
-            json_path=_json_path(path) if self._options.json else None,
+            json_path=json_path(path) if self._options.json else None,
         )
 
     def _check_options(self, picture: Picture) -> None:
@@ -230,29 +248,13 @@ class _Planner:
                 )
                 raise UnsupportedError(msg)
         if options.mask:
-            value = np.asarray(options.fill_value)
-            with np.errstate(all="ignore"):
-                is_same = np.array_equal(
-                    value.astype(picture.dtype),
-                    value,
-                    equal_nan=value.dtype.kind == "f",
-                )
-            if not (
-                is_same or (picture.dtype.kind in "fc" and value.dtype.kind in "fi")
-            ):
-                msg = (
-                    f"fill_value {options.fill_value!r} does not fit into pixels of "
-                    f"type {picture.dtype}."
-                )
-                raise ArgumentError(msg)
+            check_fill(options.fill_value, picture.dtype)
 
     def notes(self, files: Sequence[PlannedFile]) -> tuple[str, ...]:
         """Return what the files do not hold, as sentences."""
         notes = []
         linear = files[0].to_world[:-1, :-1]
-        off = np.abs(linear - np.diag(np.diag(linear)))
-        lengths = np.linalg.norm(linear, axis=0)
-        if self._target not in STORES_ROTATION and (off > _STRAIGHT * lengths).any():
+        if self._target not in STORES_ROTATION and is_turned(files[0].to_world):
             where = (
                 "it is in the .json file beside"
                 if self._options.json
@@ -306,7 +308,14 @@ def _is_outlined(region: ImageRegion) -> bool:
     low, high = np.asarray(region.lower)[axes], np.asarray(region.upper)[axes]
     slack = 1e-6 * np.maximum(1, np.abs(high - low))
     on_edge = (np.abs(corners - low) <= slack) | (np.abs(corners - high) <= slack)
-    return not on_edge.all()
+    return not on_edge.all() or _area(corners) < (1 - 1e-6) * float(np.prod(high - low))
+
+
+def _area(corners: npt.NDArray[np.float64]) -> float:
+    """Return the area of a polygon that does not cross itself."""
+    rows, columns = (corners - corners[0]).T
+    crossed = rows * np.roll(columns, -1) - columns * np.roll(rows, -1)
+    return abs(float(crossed.sum())) / 2
 
 
 # Choices ------------------------------------------------------------------------
@@ -331,107 +340,3 @@ def _pyramid(target: Format, wanted: bool | None) -> bool:
             raise ArgumentError(msg)
         return False
     return target in FOLDERS if wanted is None else bool(wanted)
-
-
-# Paths --------------------------------------------------------------------------
-
-
-def _local_path(destination: Any, wanted: str | None) -> str:
-    """Return a destination as an absolute path; as it is for SOMA on object stores."""
-    if not isinstance(destination, str | os.PathLike):
-        msg = (
-            "destination must be a path or an address, got "
-            f"{type(destination).__name__}"
-        )
-        raise ArgumentTypeError(msg)
-    place = os.fspath(destination)
-    if not isinstance(place, str):
-        msg = "destination must be text, got bytes"
-        raise ArgumentTypeError(msg)
-    if not place.strip():
-        msg = "The destination is empty; give the name of the file to be written."
-        raise ArgumentError(msg)
-    if place.startswith("file://"):
-        place = urllib.parse.urlsplit(place).path
-    elif not is_local(place):
-        if format_of(place, wanted) == "soma":
-            return place
-        msg = (
-            f"Cannot export to {place!r}: files are written to local folders. Choose "
-            "one, or export as soma."
-        )
-        raise UnsupportedError(msg)
-    if place.endswith(os.sep) and format_of(place, wanted) not in FOLDERS:
-        msg = f"{place!r} is the name of a folder; give the name of a file in it."
-        raise ArgumentError(msg)
-    if "\0" in place:
-        check_name(place)
-    return os.path.abspath(os.path.expanduser(place))
-
-
-def _paths(
-    place: str,
-    source: ExportSource,
-    level: int,
-    regions: Sequence[ImageRegion | None],
-) -> list[str]:
-    """Return the path of each region's file, no two the same."""
-    folder, file_name = os.path.split(place)
-    stem, ending = split_ending(file_name)
-    if len(regions) > 1 and not _FIELD.search(stem):
-        stem += "_{index}"
-    taken: set[str] = set()
-    paths = []
-    for number, region in enumerate(regions, start=1):
-        label = (region.name if region else "") or f"region{number}"
-        values = {
-            "name": source.name,
-            "index": number,
-            "region": label,
-            "label": label,
-            "level": level,
-        }
-        name = _FIELD.sub(functools.partial(_filled, values), stem)
-        unique, again = name, 2
-        while unique.lower() in taken:
-            unique, again = f"{name}-{again}", again + 1
-        taken.add(unique.lower())
-        paths.append(os.path.join(folder, unique + ending))
-    return paths
-
-
-def _filled(values: dict[str, Any], match: re.Match[str]) -> str:
-    """Return the value of a field of a name template, fit for a file name."""
-    value, width = values[match[1]], (match[2] or ":")[1:].rstrip("d")
-    if isinstance(value, int):
-        return f"{value:{width}d}" if width else str(value)
-    text = re.sub(r'[\x00-\x1f/\\<>:"|?*]', "_", str(value)).strip(". ")
-    return text or "_"
-
-
-def _csv_path(place: str) -> str:
-    folder, name = os.path.split(place)
-    stem = _FIELD.sub("", split_ending(name)[0]).strip(" _-.")
-    return os.path.join(folder, f"{stem or 'regions'}.csv")
-
-
-def _json_path(path: str) -> str:
-    return f"{path}.json"
-
-
-def _check_paths(plan: ExportPlan) -> None:
-    for path in plan.paths:
-        check_name(path)
-    if plan.options.json and not is_local(plan.files[0].path):
-        msg = "A .json file is written to local folders only; leave json out."
-        raise ArgumentError(msg)
-    own = plan.source.uri
-    if own and is_local(own):
-        inside = os.path.abspath(own.removeprefix("file://"))
-        for path in plan.paths:
-            if path == inside or path.startswith(inside + os.sep):
-                msg = (
-                    f"Cannot export to {path!r}: that is inside of the image that the "
-                    "pixels come from. Choose another place."
-                )
-                raise ArgumentError(msg)

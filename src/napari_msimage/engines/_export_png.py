@@ -52,6 +52,8 @@ def write_png(plan: ExportPlan, pixels: ExportPixels, path: str, tick: Ticker) -
     if isinstance(pixels, AlphaPixels):
         channel_axis = pixels.channel_axis
     plane = plane_axes(pixels.shape, channel_axis)
+    if _is_turned(plan, plane):
+        plane = plane[::-1]
     channel = [] if channel_axis is None else [channel_axis]
     rest = [i for i in range(len(pixels.shape)) if i not in (*plane, *channel)]
     ordered = TransposedPixels(pixels, [*rest, *plane, *channel])
@@ -74,6 +76,17 @@ def plane_axes(shape: tuple[int, ...], channel_axis: int | None) -> tuple[int, i
     while len(spatial) > 2:
         spatial.remove(next((i for i in spatial if shape[i] == 1), spatial[0]))
     return spatial[0], spatial[1]
+
+
+def _is_turned(plan: ExportPlan, plane: tuple[int, int]) -> bool:
+    """Tell whether the image has the second axis of a plane down, the first across.
+
+    That is so for images stored as (x, y).
+    """
+    source = plan.source
+    names = source.coordinate_names or source.spatial_names[::-1]
+    down, across = (names.index(source.axis_names[axis]) for axis in plane)
+    return down < across
 
 
 def _band(band: npt.NDArray[Any], image: Any) -> Any:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._export_writers import ExportPixels
 
 _HINTS: Final = "napari_msimage"
+_HINTS_VERSION: Final = 1
 
 
 def write_soma(
@@ -117,17 +118,33 @@ def _metadata(plan: ExportPlan) -> dict[str, Any]:
     """Return the metadata of the cut-out: of the channels that it has."""
     metadata = dict(plan.source.metadata)
     text = metadata.get(_HINTS)
-    axis = plan.source.channel_axis
-    if plan.channels is None or axis is None or not isinstance(text, str):
-        return metadata
-    if plan.channels == tuple(range(plan.source.shape(0)[axis])):
-        return metadata
-    hints = json.loads(text)
+    hints = json.loads(text) if isinstance(text, str) else {"version": _HINTS_VERSION}
+    changed = {**hints, **_changed_hints(plan, hints)}
+    if changed != hints:
+        metadata[_HINTS] = json.dumps(changed, ensure_ascii=False)
+    return metadata
+
+
+def _changed_hints(plan: ExportPlan, hints: dict[str, Any]) -> dict[str, Any]:
+    """Return what a reader could not tell from the cut-out, or would tell wrongly."""
+    source, axis = plan.source, plan.source.channel_axis
+    found: dict[str, Any] = {}
+    if source.is_labels:
+        found["layer_type"] = "labels"
+    if axis is None or plan.channels is None:
+        return found
+    is_part = plan.channels != tuple(range(source.shape(0)[axis]))
     given = hints.get("channels")
     if isinstance(given, list):
-        given = [given[i] if i < len(given) else {} for i in plan.channels]
-        hints["channels"] = given
-    if not plan.is_rgb:
-        hints["rgb"] = False
-    metadata[_HINTS] = json.dumps(hints, ensure_ascii=False)
-    return metadata
+        if is_part:
+            found["channels"] = [
+                given[i] if i < len(given) else {} for i in plan.channels
+            ]
+    elif source.channel_names and not plan.is_rgb:
+        found["channels"] = [{"name": source.channel_names[i]} for i in plan.channels]
+    # Readers take three or four channels of 8 bits for colours.
+    is_taken = len(plan.channels) in (3, 4) and source.dtype == np.uint8
+    wish = hints.get("rgb", is_taken if len(plan.channels) in (3, 4) else False)
+    if wish != plan.is_rgb or (is_part and "rgb" in hints):
+        found["rgb"] = plan.is_rgb
+    return found

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ._export_axes import ome_letters, tiff_layout
+from ._export_axes import ome_letters, ome_origin, tiff_layout
 from ._export_blocks import bands
-from ._export_coarser import coarser_pixels, coarser_plan, n_bytes
-from ._export_files import PART
+from ._export_coarser import coarser_pixels, coarser_plan
+from ._export_files import LEVELS, PART
 from ._export_pixels import TransposedPixels
 from ._export_threads import N_THREADS
 from ._export_units import ome_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 #: Edge of the tiles; half of it where a row of them is larger than that.
 _TILE: Final = 512
 _ROW_BYTES: Final = 24 * 2**20
+#: Rows of tiles are never larger, as far as tiles can be lower.
+_MOST_ROW_BYTES: Final = 96 * 2**20
+#: Edges of tiles are multiples of it.
+_TILE_STEP: Final = 16
+#: Of the directory of each plane, with its part of the XML.
+_PLANE_BYTES: Final = 1024
+_TILE_BYTES: Final = 16
 #: Bytes read at a time.
 _READ_BYTES: Final = 12 * 2**20
 #: Tiles that wait for being packed, bytes.
@@ -66,7 +73,10 @@ def write_tiff(
     layout = tiff_layout(names, is_rgb=plan.is_rgb)
     levels = coarser_plan(plan, pixels, names) if plan.options.pyramid else None
     shape = [pixels.shape[i] for i in layout.order]
-    size = file.nbytes + n_bytes(levels)
+    stored_shapes = [shape]
+    for planned in levels.levels if levels else ():
+        stored_shapes.append([planned.shape[i] for i in layout.order])
+    size = sum(_most_bytes(one, layout, pixels.dtype) for one in stored_shapes)
     with (
         coarser_pixels(levels, pixels, _levels_folder(path), tick) as coarser,
         tifffile.TiffWriter(path, ome=True, bigtiff=size > _BIG) as writer,
@@ -91,7 +101,7 @@ def write_tiff(
 
 def _levels_folder(path: str) -> str:
     """Return where coarser levels are kept while a part is written."""
-    return f"{path.removesuffix(PART)}.levels{PART}"
+    return path.removesuffix(PART) + LEVELS
 
 
 def _write_level(
@@ -102,16 +112,14 @@ def _write_level(
     tick: Ticker,
 ) -> None:
     row_axis = layout.letters.index("Y")
-    row_bytes = math.prod(pixels.shape[row_axis + 1 :]) * pixels.dtype.itemsize
-    # A row of tiles is in memory as a whole.
-    tile = _TILE if row_bytes * _TILE <= _ROW_BYTES else _TILE // 2
+    tile = _tile_shape(pixels.shape, row_axis, pixels.dtype.itemsize)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sizes that OME does not know
         writer.write(
             _tiles(pixels, row_axis, tile, tick),
             shape=pixels.shape,
             dtype=pixels.dtype,
-            tile=(tile, tile),
+            tile=tile,
             maxworkers=N_THREADS,
             buffersize=_PACK_BYTES,
             software="napari-msimage",
@@ -119,13 +127,52 @@ def _write_level(
         )
 
 
+def _tile_shape(shape: Sequence[int], row_axis: int, itemsize: int) -> tuple[int, int]:
+    """Return height and width of the tiles: small ones for small planes.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the pixels, in the order in which they are stored.
+    row_axis : int
+        Axis of the rows; columns follow.
+    itemsize : int
+        Bytes of a number.
+    """
+    row_bytes = math.prod(shape[row_axis + 1 :]) * itemsize
+    # A row of tiles is in memory as a whole.
+    edge = _TILE if row_bytes * _TILE <= _ROW_BYTES else _TILE // 2
+    height = edge
+    while height > _TILE_STEP and row_bytes * height > _MOST_ROW_BYTES:
+        height //= 2
+    rows, columns = (
+        -(-n // _TILE_STEP) * _TILE_STEP for n in shape[row_axis : row_axis + 2]
+    )
+    return min(height, rows), min(edge, columns)
+
+
+def _most_bytes(shape: Sequence[int], layout: TiffLayout, dtype: np.dtype[Any]) -> int:
+    """Return what a level may take in the file: tiles are filled up at the edges."""
+    row_axis = layout.letters.index("Y")
+    tile = _tile_shape(shape, row_axis, dtype.itemsize)
+    numbers = [
+        -(-n // edge)
+        for n, edge in zip(shape[row_axis : row_axis + 2], tile, strict=True)
+    ]
+    n_planes = math.prod(shape[:row_axis])
+    n_tiles = n_planes * math.prod(numbers)
+    tile_bytes = math.prod((*tile, *shape[row_axis + 2 :])) * dtype.itemsize
+    return n_planes * _PLANE_BYTES + n_tiles * (tile_bytes + _TILE_BYTES)
+
+
 def _tiles(
-    pixels: ExportPixels, row_axis: int, size: int, tick: Ticker
+    pixels: ExportPixels, row_axis: int, size: tuple[int, int], tick: Ticker
 ) -> Iterator[npt.NDArray[Any]]:
     """Yield tiles in the order in which they are stored."""
-    for band in bands(pixels, row_axis, size, _READ_BYTES):
-        for left in range(0, band.shape[1], size):
-            tile = np.ascontiguousarray(band[:, left : left + size])
+    height, width = size
+    for band in bands(pixels, row_axis, height, _READ_BYTES):
+        for left in range(0, band.shape[1], width):
+            tile = np.ascontiguousarray(band[:, left : left + width])
             yield tile
             tick(tile.nbytes)
 
@@ -152,14 +199,15 @@ def _metadata(
     """Return place, size and channels as tifffile takes them."""
     found: dict[str, Any] = {
         "axes": layout.letters,
-        "Name": file.name or plan.source.name,
+        "Name": _printable(file.name or plan.source.name),
     }
     spatial = ome_letters(plan.source.spatial_names)
     sizes = dict(zip(layout.letters, shape, strict=True))
     n_planes = int(np.prod([n for a, n in sizes.items() if a not in "YXS"], dtype=int))
     plane: dict[str, Any] = {}
+    corner = ome_origin(file.to_world, [sizes[letter] for letter in spatial])
     for number, (letter, size, origin, unit) in enumerate(
-        zip(spatial, file.pixel_size, file.origin, plan.units, strict=True)
+        zip(spatial, file.pixel_size, corner, plan.units, strict=True)
     ):
         if letter == "T":
             continue
@@ -168,9 +216,10 @@ def _metadata(
             found[f"PhysicalSize{letter}"] = size * factor
             found[f"PhysicalSize{letter}Unit"] = unit_name
         positions = np.full(n_planes, origin * factor)
-        if letter == "Z":
-            step = file.to_world[number, number] * factor
-            positions = positions + step * _index_of("Z", layout.letters, sizes)
+        if letter == "Z":  # each plane has its own, flipped or not
+            index = _index_of("Z", layout.letters, sizes)
+            step = file.to_world[number, number]
+            positions = (file.origin[number] + step * index) * factor
         plane[f"Position{letter}"] = positions.tolist()
         plane[f"Position{letter}Unit"] = [unit_name] * n_planes
     found["Plane"] = plane

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 #: Names of units as OME-XML writes them.
@@ -18,6 +19,9 @@ _OME: Final = {
     "inch": "in",
     "foot": "ft",
 }
+#: A name or symbol; pint would calculate an expression.
+_WORD: Final = re.compile(r"[^\W\d_]+(_[^\W\d_]+)*")
+_PIXELS: Final = ("pixel", "pixels", "px", "pix")
 #: Units that OME-Zarr lists.
 _NGFF_PREFIXES: Final = (
     *("", "atto", "centi", "deci", "exa", "femto", "giga", "hecto", "kilo", "mega"),
@@ -41,7 +45,7 @@ def full_name(unit: str | None) -> str | None:
     unit : str, optional
         Name or symbol that pint knows, such as "um".
     """
-    if unit is None or len(unit) > 64 or not unit.strip():
+    if unit is None or len(unit) > 64 or not _WORD.fullmatch(unit.strip()):
         return None
     import pint
 
@@ -51,6 +55,32 @@ def full_name(unit: str | None) -> str | None:
     except (pint.errors.PintError, ValueError, TypeError, AttributeError):
         return None
     return {"micron": "micrometer"}.get(name, name)
+
+
+def unit_ratio(unit: str | None, other: str | None) -> float | None:
+    """Return how many of another unit one of a unit is; None if they do not compare.
+
+    Parameters
+    ----------
+    unit, other : str, optional
+        None, and "pixel", are pixels.
+    """
+    one, two = (
+        None if name is None or name.strip().lower() in _PIXELS else name
+        for name in (unit, other)
+    )
+    if one == two:
+        return 1.0
+    names = full_name(one), full_name(two)
+    if None in names:
+        return None
+    import pint
+
+    registry: Any = pint.get_application_registry()  # type: ignore[no-untyped-call]
+    try:
+        return float(registry.Quantity(1.0, names[0]).to(names[1]).magnitude)
+    except (pint.errors.PintError, ValueError, AttributeError):
+        return None
 
 
 def ome_unit(unit: str | None) -> tuple[str, float]:

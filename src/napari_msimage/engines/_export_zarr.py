@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ._export_axes import zarr_layout
+from ._export_axes import ome_origin, zarr_layout
 from ._export_blocks import bands
 from ._export_coarser import coarser_pixels, coarser_plan
 from ._export_pixels import ColumnPixels, TransposedPixels
@@ -125,10 +125,13 @@ def _metadata(
     plan: ExportPlan, file: PlannedFile, layout: ZarrLayout, shapes: list[Shape]
 ) -> dict[str, Any]:
     """Return the attribute ``ome``."""
+    channel_axis = plan.source.channel_axis
+    sizes_of_file = [n for i, n in enumerate(file.shape) if i != channel_axis]
+    corner = ome_origin(file.to_world, sizes_of_file)
     spatial = dict(
         zip(
             plan.source.spatial_names,
-            zip(file.pixel_size, file.origin, plan.units, strict=True),
+            zip(file.pixel_size, corner, plan.units, strict=True),
             strict=True,
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
 
 COMMAND_ID: Final = "napari-msimage.export_view"
 _TYPES: Final = ("image", "labels")
-_NO_FILE_NAME: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
+_NO_FILE_NAME: Final = re.compile(r'[\x00-\x1f\ud800-\udfff<>:"/\\|?*]+')
+#: Bytes of the image's name that a file name has.
 _MAX_NAME: Final = 100
+#: What is written beside a file; a part is of an export that still runs, or was killed.
+_BESIDE: Final = ("", ".part", ".json")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
@@ -123,7 +127,11 @@ def plan_view_export(viewer: Any, settings: ExportSettings) -> ViewExport:
     if settings.as_displayed and not is_new_layer:
         from ._export_displayed import displayed_source
 
-        export = displayed_source(layers)
+        canvas = np.asarray(viewer.canvas.background_color, dtype=float)[:3]
+        low, high = sorted(axis - len(view.order) for axis in view.order[-2:])
+        export = displayed_source(
+            layers, background=tuple(map(float, canvas)), planes=(low, high)
+        )
     else:
         export = layers_to_export(layers)
     region = view_region(export, view)
@@ -227,14 +235,19 @@ def _free_path(settings: ExportSettings, name: str) -> Path:
             "another one in Preferences, or export with the form."
         )
         raise ArgumentError(msg)
-    stem = _NO_FILE_NAME.sub("_", name).strip(" .")[:_MAX_NAME] or "image"
+    short = _NO_FILE_NAME.sub("_", name).encode()[:_MAX_NAME].decode(errors="ignore")
+    stem = short.strip(" .") or "image"
     ending = ENDINGS[settings.format]
     path = folder / f"{stem}_view{ending}"
     number = 2
-    while path.exists():
+    while any(_is_taken(path, end) for end in _BESIDE):
         path = folder / f"{stem}_view_{number}{ending}"
         number += 1
     return path
+
+
+def _is_taken(path: Path, ending: str) -> bool:
+    return os.path.lexists(f"{path}{ending}")
 
 
 # Running --------------------------------------------------------------------------

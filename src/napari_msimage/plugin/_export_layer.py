@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -134,7 +135,7 @@ def layers_to_export(
         axis_names=tuple(order),
         to_world=image_to_world(first.matrix),
         units=tuple(None if unit == PIXEL else unit for unit in first.units),
-        uri=first.uri,
+        uri=first.uri or _path_of(layers[0]),
         channel_names=_channel_names(names, sources, n_channels),
         channel_colors=tuple(map(_color_of, layers)) if is_split else None,
         is_rgb=first.rgb,
@@ -216,6 +217,18 @@ def _check_channels(sources: Sequence[LayerSource]) -> None:
             if is_wrong:
                 msg = f"{what}. Export the layers one by one."
                 raise ArgumentError(msg)
+
+
+def _path_of(layer: Any) -> str | None:
+    """Return the file, or Zarr folder, that another reader opened a layer from.
+
+    None for other folders: a layer may be of some of the files in it.
+    """
+    path = getattr(getattr(layer, "source", None), "path", None)
+    if path is None:
+        return None
+    is_one = os.path.isfile(path) or ".zarr" in str(path).lower()
+    return os.path.abspath(path) if is_one else None
 
 
 # Names and colours ----------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 from ..coordinates import pixel_box
 from ..errors import LevelIndexError
 from ._export_layer import spatial_shapes
+from ._placement import image_matrix
 from ._region_frame import apply
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def export_outline(
         (start * whole / size, stop * whole / size)
         for (start, stop), whole, size in zip(box, finest, shape, strict=True)
     ]
-    corners = np.full((4, n_axes), 0.5)
+    centre = image_matrix(n_axes)[:-1, -1]  # of the first pixel along each axis
+    corners = np.tile(centre, (4, 1))
     shown = [axis % n_axes for axis in displayed]
     for axis, layer_axis in enumerate(layer.axes):
         low, high = edges[axis]

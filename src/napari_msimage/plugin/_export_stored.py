@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..storage import LevelArray
 from ._export_layer import own_entry
+from ._level_view import LevelView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,9 +57,13 @@ def in_stored_order(
         return export, tuple(regions)  # a row, which is shown in a plane
     axes = tuple(displayed.index(name) for name in stored.spatial_names)
     kept = _same_levels(export, stored, axes)
-    if kept is None:
+    if kept is None or not all(
+        _shows(layer, [stored.levels[i] for i in kept]) for layer in layers
+    ):
         return export, tuple(regions)
     channels = _channels_of(layers)
+    if channels is not None and len(set(channels)) < len(channels):
+        return export, tuple(regions)  # a channel that is shown twice
     order = [*axes, export.n_axes]
     source = dataclasses.replace(
         stored,
@@ -105,6 +111,18 @@ def _same_levels(
     except ValueError:
         return None
     return kept if stored.dtype == export.source.dtype else None
+
+
+def _shows(layer: Any, levels: Sequence[Any]) -> bool:
+    """Tell whether a layer still has these levels: its data may have been replaced."""
+    data = list(layer.data) if layer.multiscale else [layer.data]
+    return len(data) == len(levels) and all(
+        isinstance(one, LevelView)
+        and isinstance(one.level, LevelArray)
+        and isinstance(level, LevelArray)
+        and one.level.uri == level.uri
+        for one, level in zip(data, levels, strict=True)
+    )
 
 
 def _channels_of(layers: Sequence[Any]) -> tuple[int, ...] | None:

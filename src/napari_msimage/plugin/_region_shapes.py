@@ -135,10 +135,11 @@ def _label_column(features: Any) -> list[str] | None:
     ]
     if not wanted:
         return None
-    # a missing value is not called "nan"
+    column = features[wanted[0]]
+    # a missing value, of which pandas has several, is not called "nan"
     return [
-        "" if value != value or value is None else str(value)
-        for value in features[wanted[0]]
+        "" if is_missing else str(value)
+        for value, is_missing in zip(column, column.isna(), strict=True)
     ]
 
 
@@ -254,10 +255,12 @@ def _outline(
     if kind in _LINES:
         ribbon = ribbon_outline(flat, width)
         if ribbon is None:
-            msg = (
-                f"{what} has no area: its edge width is {width:g}. Give it an edge "
-                "width, or draw a polygon."
+            problem, advice = (
+                (f"its edge width is {width:g}", "Give it an edge width")
+                if not width > 0
+                else ("all its corners are the same", "Draw it longer")
             )
+            msg = f"{what} has no area: {problem}. {advice}, or draw a polygon."
             raise RegionError(msg)
         flat = ribbon
     outline = apply(context.to_image, flat)
