@@ -29,7 +29,7 @@ _VERSION: Final = "0.5"
 #: Edge of the chunks along the last two axes.
 _CHUNK: Final = 512
 #: Bytes read at a time; wider images are read in strips of columns.
-_READ_BYTES: Final = 12 * 2**20
+_READ_BYTES: Final = 8 * 2**20
 _RGB: Final = ("FF0000", "00FF00", "0000FF", "FFFFFF")
 
 

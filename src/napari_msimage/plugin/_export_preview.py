@@ -267,7 +267,9 @@ def _with_plan(found: ExportPreview) -> ExportPreview:
     if wish.is_layer or layer is None:
         return found
     with _keeping(found):
-        plan = plan_of_wish(layer.source, found.regions, int(found.level or 0), wish)
+        channels = channels_of_wish(layer.source, wish)
+        level = int(found.level or 0)
+        plan = plan_of_wish(layer.source, found.regions, level, wish, channels)
         found = dataclasses.replace(found, plan=plan)
         local = [path for path in plan.paths if is_local(path)]
         existing = tuple(path for path in local if os.path.lexists(path))

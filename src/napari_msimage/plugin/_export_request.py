@@ -169,6 +169,7 @@ def plan_of_wish(
     regions: Sequence[ImageRegion],
     level: int,
     wish: ExportWish,
+    channels: tuple[int, ...] | None,
 ) -> ExportPlan:
     """Return the plan of the files; files that exist may be replaced.
 
@@ -191,7 +192,7 @@ def plan_of_wish(
         wish.place,
         region=list(regions),
         level=level,
-        channels=channels_of_wish(source, wish),
+        channels=channels,
         format=wish.format,
         compression=wish.compression,
         pyramid=wish.pyramid,

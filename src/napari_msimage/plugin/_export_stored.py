@@ -9,13 +9,15 @@ import numpy as np
 
 from ..storage import LevelArray
 from ._export_layer import own_entry
-from ._level_view import LevelView
+from ._layer_source import layer_parts
+from ._pixel_views import stored_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..engines import ExportSource, ImageRegion
+    from ..engines import ExportPlan, ExportSource, ImageRegion
     from ._export_layer import ExportLayer
+    from ._export_preview import ExportPreview
 
 
 def in_stored_order(
@@ -30,7 +32,7 @@ def in_stored_order(
     ----------
     export : ExportLayer
         Raw data of the layers, as of `layers_to_export`.
-    layers : sequence of napari layers
+    layers : sequence of napari layers or layer tuples
         The same layers.
     regions : sequence of ImageRegion
         Regions of `export`.
@@ -80,13 +82,38 @@ def in_stored_order(
     return placed, tuple(_turned(region, axes) for region in regions)
 
 
+def plan_in_stored_order(preview: ExportPreview) -> ExportPlan:
+    """Return the plan of a preview for the image as it is stored; in a thread.
+
+    Raises
+    ------
+    SOMAError
+        If the image cannot be opened, or the format cannot hold it like that.
+    """
+    from ._export_request import plan_of_wish
+
+    plan, layer = preview.plan, preview.layer
+    assert plan is not None
+    assert layer is not None
+    if preview.wish.is_displayed:
+        return plan
+    placed, regions = in_stored_order(layer, preview.snapshot.layers, preview.regions)
+    if placed is layer:
+        return plan
+    channels = plan.channels
+    if placed.channels is not None:
+        chosen = range(len(placed.channels)) if channels is None else channels
+        channels = tuple(placed.channels[index] for index in chosen)
+    return plan_of_wish(placed.source, regions, plan.level, preview.wish, channels)
+
+
 def _stored_source(layers: Sequence[Any]) -> ExportSource | None:
     """Return the image that layers were opened from; None for others."""
     from ..engines import export_source
     from ..storage import MultiscaleImage
-    from ._open import request_of
+    from ._open import request_of_entry
 
-    found = [request_of(layer) if _is_layer(layer) else None for layer in layers]
+    found = [request_of_entry(own_entry(layer)) for layer in layers]
     if None in found or len({image_id for image_id, _ in filter(None, found)}) != 1:
         return None
     request = found[0][1]  # type: ignore[index]
@@ -94,10 +121,6 @@ def _stored_source(layers: Sequence[Any]) -> ExportSource | None:
         request.uri, context=request.context, tiledb_timestamp=request.tiledb_timestamp
     ) as image:
         return export_source(image)
-
-
-def _is_layer(layer: Any) -> bool:
-    return hasattr(layer, "metadata")
 
 
 def _same_levels(
@@ -115,13 +138,14 @@ def _same_levels(
 
 def _shows(layer: Any, levels: Sequence[Any]) -> bool:
     """Tell whether a layer still has these levels: its data may have been replaced."""
-    data = list(layer.data) if layer.multiscale else [layer.data]
-    return len(data) == len(levels) and all(
-        isinstance(one, LevelView)
-        and isinstance(one.level, LevelArray)
+    pixels, attributes, _ = layer_parts(layer)
+    data = list(pixels) if attributes.get("multiscale") else [pixels]
+    shown = [one for one, is_stored in map(stored_pixels, data) if is_stored]
+    return len(shown) == len(levels) and all(
+        isinstance(one, LevelArray)
         and isinstance(level, LevelArray)
-        and one.level.uri == level.uri
-        for one, level in zip(data, levels, strict=True)
+        and one.uri == level.uri
+        for one, level in zip(shown, levels, strict=True)
     )
 
 

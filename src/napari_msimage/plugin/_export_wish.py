@@ -61,7 +61,7 @@ class ExportWish:
     planes: PlaneChoice = "current"
     """Which planes of a 3-D image."""
     plane_range: tuple[str, str] = ("", "")
-    """First plane, and the one after the last, of "range"; empty: the image's edge."""
+    """First and last plane of "range", both exported; empty: the image's edge."""
     lower: tuple[str, ...] = ()
     """Typed least bounds, one per spatial axis, data axis order; empty: the edge."""
     upper: tuple[str, ...] = ()

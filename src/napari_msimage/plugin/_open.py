@@ -242,7 +242,11 @@ def _watch_for_late_attributes() -> None:
 
 def request_of(layer: Any) -> tuple[str, OpenRequest] | None:
     """Return the image id and the request that made a layer; None for others."""
-    entry = layer.metadata.get(_layers.LAYER_METADATA_KEY)
+    return request_of_entry(layer.metadata.get(_layers.LAYER_METADATA_KEY))
+
+
+def request_of_entry(entry: Any) -> tuple[str, OpenRequest] | None:
+    """Return the same for what our reader left in a layer's metadata."""
     image_id = entry.get("image_id") if isinstance(entry, dict) else None
     request = _REQUESTS.get(image_id) if isinstance(image_id, str) else None
     return (image_id, request) if image_id and request else None

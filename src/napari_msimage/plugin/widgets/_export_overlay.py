@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import weakref
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +16,8 @@ _COLOR: Final = (1.0, 0.85, 0.0, 1.0)
 _HALO: Final = (0.0, 0.0, 0.0, 0.6)
 _WIDTH: Final = 2.0
 _HALO_WIDTH: Final = 4.0
+#: A line without length, of which nothing is drawn.
+_NOTHING: Final = np.zeros((1, 2, 2))
 
 
 class ExportOutline:
@@ -31,15 +35,12 @@ class ExportOutline:
     def __init__(self, viewer: Any) -> None:
         self._overlays = viewer.scene.overlays
         self._overlay: Any = None
+        self._segments: npt.NDArray[np.float64] | None = None
 
     @property
     def segments(self) -> npt.NDArray[np.float64] | None:
         """What is drawn, as for `show`; None if nothing is."""
-        is_shown = self._overlay is not None and self._overlay.visible
-        found: npt.NDArray[np.float64] | None = None
-        if is_shown:
-            found = self._overlay.segments
-        return found
+        return self._segments
 
     def show(self, segments: npt.NDArray[np.float64] | None) -> None:
         """Draw other lines.
@@ -50,20 +51,50 @@ class ExportOutline:
             Canvas coordinates of both ends, the horizontal axis last; None to hide.
         """
         if segments is None or not len(segments):
+            self._segments = None
+            # Mesa's software renderer (22.3) crashes in the next image that is drawn
+            # after lines were made invisible and a layer was removed
             if self._overlay is not None:
-                self._overlay.visible = False
+                self._overlay.segments = _NOTHING
             return
+        self._segments = segments
         if self._overlay is None:
             self._overlay = _overlay_type()(segments=segments)
             self._overlays[_NAME] = self._overlay
-        self._overlay.segments = segments
-        self._overlay.visible = True
+            self._overlay.visible = True
+        else:
+            self._overlay.segments = segments
 
     def close(self) -> None:
         """Take the lines away."""
         if self._overlay is not None and self._overlays.get(_NAME) is self._overlay:
             del self._overlays[_NAME]
-        self._overlay = None
+        self._overlay = self._segments = None
+
+
+def follow_visibility(widget: Any, on_change: Callable[[bool], object]) -> None:
+    """Have a function called when a Qt widget is hidden or shown, not minimised.
+
+    Parameters
+    ----------
+    widget : QWidget
+        The form: hidden by the eye of its dock, or behind another tab.
+    on_change : callable
+        A bound method that takes whether it can be seen.
+    """
+    from qtpy.QtCore import QEvent, QObject
+
+    listener = weakref.WeakMethod(on_change)
+    kinds = {QEvent.Type.Show: True, QEvent.Type.Hide: False}
+
+    class Follower(QObject):
+        def eventFilter(self, watched: Any, event: Any) -> bool:
+            kind, tell = event.type(), listener()
+            if kind in kinds and not event.spontaneous() and tell is not None:
+                tell(kinds[kind])
+            return False
+
+    widget.installEventFilter(Follower(widget))
 
 
 @functools.cache

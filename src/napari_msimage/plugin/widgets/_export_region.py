@@ -6,20 +6,15 @@ import contextlib
 import functools
 import os
 import weakref
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from magicgui.widgets import PushButton
 
 from .._export_settings import load_settings
-from .._export_wish import (
-    SELECTED,
-    SourceChoice,
-    source_of_layer,
-    sources_in,
-)
+from .._export_wish import SELECTED, SourceChoice, source_of_layer, sources_in
 from ._export_choices import ExportChoices
-from ._export_overlay import ExportOutline
+from ._export_overlay import ExportOutline, follow_visibility
 from ._export_results import (
     add_regions,
     keep_settings,
@@ -27,18 +22,19 @@ from ._export_results import (
     open_results,
     plan_in_words,
     show_in_folder,
-    with_consent,
-    without_pixels,
     words_of,
 )
+from ._export_run import ExportRun
 from ._export_table import ExportTable, unit_in_words
+from ._export_tasks import preview_of, warm_up
 from ._export_watch import ExportWatch
 from ._jobs import Job, Outcome, sentence_of
 from ._parts import Message
+from ._region_fields import order_tabs
 from ._run_part import Names, RunPart
 
 if TYPE_CHECKING:
-    from ...engines import ExportPlan, Progress
+    from ...engines import ExportPlan
     from .._export_preview import ExportPreview, ExportSnapshot
 
 _TITLE: Final = "Export region"
@@ -46,7 +42,6 @@ _TITLE: Final = "Export region"
 _VIEW_MS: Final = 200
 #: The table has many columns.
 _MIN_WIDTH: Final = 390
-_READY: Final = "ready"
 
 
 class ExportRegion(ExportChoices):
@@ -62,7 +57,7 @@ class ExportRegion(ExportChoices):
         # widgets get the viewer behind a proxy that warns of private attributes
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._keeps_message = False
-        self._is_ready = self._runs_next = False
+        self._is_ready = self._runs_next = self._is_hidden = False
         self._n_changes = self._n_asked = self._n_answered = 0
         self._is_adding = self._is_told = self._needs_bounds = False
         self._changed: list[str] = []
@@ -105,6 +100,7 @@ class ExportRegion(ExportChoices):
             self._bottom.native,
         ]
         self._part.lay_out(self, column, self._notes)
+        order_tabs(self.outline, *self._part.buttons)
         self.native.setMinimumWidth(_MIN_WIDTH)
         self._show_notes(())
         self._outline = ExportOutline(self._viewer)
@@ -140,6 +136,16 @@ class ExportRegion(ExportChoices):
 
         self.native.destroyed.connect(end)
         self.native_parent_changed.connect(self._on_parent)
+        follow_visibility(self.native, self._on_visible)
+
+    def _on_visible(self, is_visible: bool) -> None:
+        """Draw nothing for a form that cannot be seen; catch up once it can."""
+        if self._life.is_over or self._is_hidden != is_visible:
+            return
+        self._is_hidden = not is_visible
+        self._show_outline()
+        if is_visible:
+            self._on_view()
 
     def _on_parent(self, parent: Any) -> None:
         """Take the outline away when the dock is closed."""
@@ -280,8 +286,8 @@ class ExportRegion(ExportChoices):
 
     def _on_view(self) -> None:
         """Plan again soon, as often as the window can take it."""
-        if self._life.is_over or self._part.is_running:
-            return
+        if self._life.is_over or self._part.is_running or self._is_hidden:
+            return  # a hidden form catches up when it is shown again
         self._n_changes += 1
         if not self._throttle.isActive():
             self._throttle.start()
@@ -316,7 +322,7 @@ class ExportRegion(ExportChoices):
     def _ask(self, *, keep_message: bool) -> None:
         self._keeps_message = keep_message
         if not self._is_ready:
-            self._life.questions.ask(_warm_up)
+            self._life.questions.ask(warm_up)
             return
         source = self._source
         if source is None:
@@ -331,7 +337,7 @@ class ExportRegion(ExportChoices):
             self._say("Looking at the image…")
         self._n_asked = self._n_changes
         snapshot = self._snapshot(source)
-        self._life.questions.ask(functools.partial(_preview, snapshot))
+        self._life.questions.ask(functools.partial(preview_of, snapshot))
 
     def _snapshot(self, source: SourceChoice) -> ExportSnapshot:
         from .._export_preview import take_snapshot
@@ -393,11 +399,9 @@ class ExportRegion(ExportChoices):
 
     def _show_outline(self, _: Any = None) -> None:
         """Draw what will be exported, if that is wanted."""
-        preview = self._preview
-        is_shown = bool(self.outline.value) and not self._life.is_over
-        self._outline.show(
-            preview.segments if preview is not None and is_shown else None
-        )
+        preview, is_over = self._preview, self._life.is_over or self._is_hidden
+        is_shown = bool(self.outline.value) and not is_over and preview is not None
+        self._outline.show(preview.segments if preview and is_shown else None)
 
     # The run
 
@@ -427,15 +431,16 @@ class ExportRegion(ExportChoices):
             return
         if preview.existing and not may_replace(self.native, preview.existing):
             return
-        plan = with_consent(preview.plan, is_agreed=bool(preview.existing))
+        path = preview.plan.files[0].path
+        run = ExportRun(preview)
         job = Job(
-            functools.partial(_engine, plan),
-            subject=plan.files[0].path,
-            busy=f"An export to {plan.files[0].path!r} is running already. Wait until "
-            "it is done, or choose another name.",
+            run.engine,
+            subject=path,
+            busy=f"An export to {path!r} is running already. Wait until it is done, or "
+            "choose another name.",
         )
         self._written, self._changed = None, []
-        self._part.start(job, functools.partial(self._words_of, without_pixels(plan)))
+        self._part.start(job, functools.partial(self._words_of, run))
 
     def _add_layers(self, preview: ExportPreview) -> None:
         self._is_adding = True
@@ -448,12 +453,12 @@ class ExportRegion(ExportChoices):
         self._say(f"Added {names}{more}.")
         self._is_told = True
 
-    def _words_of(self, plan: ExportPlan, outcome: Outcome[Names]) -> str:
+    def _words_of(self, run: ExportRun, outcome: Outcome[Names]) -> str:
         """Return how a run ended, in words; keep its result."""
         if outcome.kind == "done":
-            self._written = plan
+            self._written = run.plan
             self._proposed = self.destination.value.strip()
-        return words_of(plan, outcome, self._changed)
+        return words_of(run.plan, outcome, self._changed)
 
     def _on_end(self) -> None:
         """Look at the layers again, which may have changed during the run."""
@@ -465,7 +470,17 @@ class ExportRegion(ExportChoices):
 
     def _open_result(self) -> None:
         if self._written is not None:
-            open_results(self._viewer, self._written, self._say_error)
+            open_results(self._viewer, self._written, self._add_opened, self._say_error)
+
+    def _add_opened(self, add: Callable[[], object]) -> None:
+        """Add layers that were opened; the image that is exported stays chosen."""
+        if self._life.is_over:
+            return
+        self._is_adding = True
+        try:
+            add()
+        finally:
+            self._is_adding = False
 
     def _say_error(self, text: str) -> None:
         if not self._life.is_over:
@@ -477,22 +492,3 @@ class ExportRegion(ExportChoices):
             if not show_in_folder(path):
                 folder = os.path.dirname(path)
                 self._say_error(f"No file manager could be opened; see {folder!r}.")
-
-
-def _preview(snapshot: ExportSnapshot) -> ExportPreview:
-    from .._export_preview import preview_export
-
-    return preview_export(snapshot)
-
-
-def _engine(plan: ExportPlan) -> Generator[Progress, None, Names]:
-    from ...engines import write_export
-
-    return write_export(plan)
-
-
-def _warm_up() -> str:
-    """Import what a preview needs, before it does: imports stop the window."""
-    from .. import _export_displayed, _export_new_layer, _export_preview  # noqa: F401
-
-    return _READY

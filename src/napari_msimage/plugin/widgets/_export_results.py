@@ -150,7 +150,10 @@ def show_in_folder(path: str) -> bool:
 
 
 def open_results(
-    viewer: Any, plan: ExportPlan, on_error: Callable[[str], object]
+    viewer: Any,
+    plan: ExportPlan,
+    add: Callable[[Callable[[], object]], object],
+    on_error: Callable[[str], object],
 ) -> Any:
     """Open the files of an export in a viewer, where their pixels came from.
 
@@ -163,6 +166,8 @@ def open_results(
         The viewer.
     plan : ExportPlan
         What was written.
+    add : callable
+        Called with a function that adds the layers, once they are read.
     on_error : callable
         Called with a sentence if they cannot be opened.
     """
@@ -171,10 +176,7 @@ def open_results(
     viewer = getattr(viewer, "__wrapped__", viewer)
     files = plan.files[:MAX_OPENED]
     if plan.format == "soma":
-        from .._commands import open_in_background
-        from .._open import OpenRequest
-
-        return [open_in_background(viewer, OpenRequest(file.path)) for file in files]
+        return [_open_soma(viewer, file.path, add, on_error) for file in files]
     worker = create_worker(
         _read_all,
         plan,
@@ -182,7 +184,31 @@ def open_results(
         _start_thread=False,
         _ignore_errors=True,
     )
-    worker.returned.connect(lambda layers: _add(viewer, layers))
+    worker.returned.connect(lambda layers: add(lambda: _add(viewer, layers)))
+    worker.errored.connect(lambda err: on_error(_sentence_of(err)))
+    worker.start()
+    return worker
+
+
+def _open_soma(
+    viewer: Any,
+    path: str,
+    add: Callable[[Callable[[], object]], object],
+    on_error: Callable[[str], object],
+) -> Any:
+    """Open an image of ours, as our reader does."""
+    from napari.qt.threading import create_worker
+
+    from .._open import OpenRequest, add_layers, read_layers
+
+    worker = create_worker(
+        read_layers,
+        OpenRequest(path),
+        _progress={"desc": "Opening SOMA image", "total": 0},
+        _start_thread=False,
+        _ignore_errors=True,
+    )
+    worker.returned.connect(lambda layers: add(lambda: add_layers(viewer, layers)))
     worker.errored.connect(lambda err: on_error(_sentence_of(err)))
     worker.start()
     return worker

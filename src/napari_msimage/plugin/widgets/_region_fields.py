@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -179,6 +180,7 @@ class RegionFields:
             boxes.tooltip = tooltip
             boxes.forget()
             boxes.fill(names, texts)
+        order_tabs(self.shapes, *self.lower, *self.upper, self.planes)
 
     def show_planes(self, axis: str, n_planes: int) -> None:
         """Show which axis planes are counted along; "" for none."""
@@ -217,3 +219,11 @@ class RegionFields:
     def _on_region_choice(self, _: Any) -> None:
         if not self._is_filling:
             self._on_region()
+
+
+def order_tabs(*fields: Widget) -> None:
+    """Have Tab go through fields in this order."""
+    from qtpy.QtWidgets import QWidget
+
+    for before, after in itertools.pairwise(fields):
+        QWidget.setTabOrder(before.native, after.native)
