@@ -119,7 +119,15 @@ def test_who_has_unsubscribed_hears_nothing(start, qtbot):
     assert not seen
 
 
-def test_the_collector_leaves_old_objects_alone_meanwhile(start, qtbot):
+@pytest.fixture
+def nothing_frozen():
+    """Let the garbage collector see everything, also what tests keep from it."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+def test_the_collector_leaves_old_objects_alone_meanwhile(nothing_frozen, start, qtbot):
     assert gc.get_freeze_count() == 0
     job = start(Engine(1000, pause=0.02))
     other = start(Engine(), subject="another image")
