@@ -521,6 +521,13 @@ def test_the_stored_axis_order_is_kept(
     run(form, wait_for, planned)
     (path,) = folder.glob("*.npy")
     np.testing.assert_array_equal(np.load(path), pixels[7:9, 3:9])
+    form.open_result.native.click()
+    wait_for(lambda: len(viewer.layers) == 4)
+    before, opened = viewer.layers[0], viewer.layers[2]
+    np.testing.assert_array_equal(opened.data, pixels[7:9, 3:9, 0].T)
+    np.testing.assert_allclose(
+        opened.data_to_world((2, 1)), before.data_to_world((5, 8))
+    )
 
 
 def test_selected_layers_are_channels_of_one_image(

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
+from ._export_axes import tiff_layout, zarr_layout
 from ._level_plan import bytes_in_words
 
 if TYPE_CHECKING:
@@ -132,6 +133,18 @@ class ExportPlan:
         """Whether the exported channels are colours of one picture."""
         channels = self.channels or ()
         return self.source.is_rgb and channels in ((0, 1, 2), (0, 1, 2, 3))
+
+    @property
+    def file_axes(self) -> tuple[str, ...]:
+        """Axes of the arrays in the files; OME wants some in another order."""
+        names = self.source.axis_names
+        if self.format == "ome-tiff":
+            order = tiff_layout(names, is_rgb=self.is_rgb).order
+        elif self.format == "ome-zarr":
+            order = zarr_layout(names).order
+        else:
+            return names
+        return tuple(names[axis] for axis in order)
 
     @property
     def paths(self) -> tuple[str, ...]:

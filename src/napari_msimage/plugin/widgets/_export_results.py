@@ -244,35 +244,43 @@ def _placed(layer: Any, plan: ExportPlan, file: Any, name: str) -> Any:
     """Return a layer tuple where its pixels came from, with colours as they are."""
     import numpy as np
 
+    from ...storage import CHANNEL_AXIS
     from .._layer_source import layer_parts
     from .._layer_transform import placement_arguments
-    from .._placement import augmented
+    from .._placement import image_matrix
     from .._units import PIXEL
 
     data, attributes, kind = layer_parts(layer)
     kept = {k: v for k, v in attributes.items() if k in ("name", "metadata")}
-    spatial = file.to_world
-    n_axes = len(spatial) - 1
-    shape = tuple(data[0].shape if isinstance(data, list) else data.shape)
-    axis = plan.source.channel_axis
-    if len(shape) not in (n_axes, n_axes + 1):
+    source, n_axes = plan.source, len(file.to_world) - 1
+    shown = (source.coordinate_names or source.spatial_names[::-1])[::-1]
+    axes = (*shown, CHANNEL_AXIS) if plan.format == "png" else plan.file_axes
+    levels = data if isinstance(data, list) else [data]
+    if levels[0].ndim == n_axes:
+        axes = tuple(name for name in axes if name != CHANNEL_AXIS)
+    if levels[0].ndim != len(axes):
         return data, {**kept, "name": name}, kind  # the reader has its own idea
+    wanted: tuple[str, ...] = shown
+    if CHANNEL_AXIS in axes:
+        wanted = (*shown, CHANNEL_AXIS) if plan.is_rgb else (CHANNEL_AXIS, *shown)
+    if wanted != axes:
+        levels = [one.transpose([axes.index(n) for n in wanted]) for one in levels]
+        data = levels if isinstance(data, list) else levels[0]
+    order = [source.spatial_names.index(n) for n in shown]
+    to_world = file.to_world[np.ix_([*order, n_axes], [*order, n_axes])]
     arguments: dict[str, Any] = {
-        **placement_arguments(
-            None, spatial @ augmented(np.eye(n_axes), np.full(n_axes, 0.5)), n_axes
-        ),
-        "units": tuple(unit or PIXEL for unit in plan.source.units),
+        **placement_arguments(None, to_world @ image_matrix(n_axes), n_axes),
+        "units": tuple(source.units[axis] or PIXEL for axis in order),
     }
-    if len(shape) == n_axes + 1:
-        if plan.is_rgb and axis == n_axes:
-            arguments["rgb"] = True
-        elif axis is not None and not isinstance(data, list):
-            arguments["channel_axis"] = axis
-            name_of = plan.source.channel_names
-            names = [name_of[i] if name_of else str(i) for i in plan.channels or ()]
-            kept["name"] = [f"{name} {one}" for one in names]
-            return data, {**kept, **arguments}, kind
-    if plan.source.is_labels:
+    if plan.is_rgb and wanted[-1] == CHANNEL_AXIS:
+        arguments["rgb"] = True
+    elif wanted[0] == CHANNEL_AXIS and not isinstance(data, list):
+        arguments["channel_axis"] = 0
+        name_of = source.channel_names
+        names = [name_of[i] if name_of else str(i) for i in plan.channels or ()]
+        kept["name"] = [f"{name} {one}" for one in names]
+        return data, {**kept, **arguments}, kind
+    if source.is_labels:
         kind = "labels"
         data = np.asarray(data)
     return data, {**kept, "name": name, **arguments}, kind
