@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import os
-import shutil
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -26,6 +25,7 @@ from ._export_request import (
 from ._export_rings import Segments, outline_segments
 from ._export_settings import NEW_LAYER
 from ._export_wish import PYRAMIDS
+from ._free_space import free_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -273,7 +273,7 @@ def _with_plan(found: ExportPreview) -> ExportPreview:
         found = dataclasses.replace(found, plan=plan)
         local = [path for path in plan.paths if is_local(path)]
         existing = tuple(path for path in local if os.path.lexists(path))
-        free = _free_bytes(local[0]) if local else None
+        free = free_bytes(local[0]) if local else None
         found = dataclasses.replace(found, existing=existing, free_bytes=free)
     with _keeping(found):
         if local:  # its first step looks at everything, and changes nothing
@@ -351,13 +351,3 @@ def _file_bytes(
     if wish.compression == "none":
         return round(nbytes * (4 / 3 if has_pyramid else 1))
     return sum(int(part.estimated_bytes[wish.format]) for part in parts)
-
-
-def _free_bytes(path: str) -> int | None:
-    folder = os.path.dirname(path)
-    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
-        folder = os.path.dirname(folder)
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return None

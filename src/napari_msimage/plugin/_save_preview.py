@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..engines import plan_store
@@ -18,6 +17,7 @@ from ..storage import (
     normalize_uri,
     probe,
 )
+from ._free_space import free_bytes
 from ._layer_source import WRITTEN_TYPES
 from ._save_axes import axes_of
 from ._save_plan import images_to_write, plan_to_save, worded_for_the_form
@@ -170,22 +170,11 @@ def _with_place(found: SavePreview) -> SavePreview:
     if os.path.lexists(address):
         is_soma = not os.path.islink(address) and _is_soma(address)
         place = "soma" if is_soma else "taken"
-    return dataclasses.replace(found, place=place, free_bytes=_free_bytes(address))
+    return dataclasses.replace(found, place=place, free_bytes=free_bytes(address))
 
 
 def _is_soma(address: str) -> bool:
     return probe(address) in _REPLACED
-
-
-def _free_bytes(address: str) -> int | None:
-    """Return the free space around a local address, None if that is not known."""
-    folder = os.path.dirname(address)
-    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
-        folder = os.path.dirname(folder)
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return None
 
 
 def _check_place(
