@@ -1009,13 +1009,19 @@ def test_the_window_goes_on_while_a_huge_layer_is_planned(viewer, form, wait_for
 def test_the_window_goes_on_while_a_huge_layer_is_saved(
     viewer, form, folder, wait_for, gaps
 ):
-    slowly = lazy_levels(20_000, 8, before_read=lambda _: time.sleep(0.005))
-    add_lazy(viewer, slowly)
+    is_over = threading.Event()
+
+    def wait(_):
+        if threading.current_thread() is not threading.main_thread():
+            is_over.wait(0.1)
+
+    add_lazy(viewer, lazy_levels(20_000, 8, before_read=wait))
     run(form, wait_for)
     wait_for(lambda: is_running() and running_jobs()[0].progress.done > 0, 20_000)
     pauses = [gaps(0.5) for _ in range(4)]
     assert form._part.is_running
     assert min(pauses) < 0.1
+    is_over.set()
     form.cancel.native.click()
     wait_for(lambda: form.message.startswith("Cancelled; nothing is left"), 10_000)
     wait_for(lambda: os.listdir(folder) == [])
