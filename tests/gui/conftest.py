@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_msimage.coordinates import Axis, CoordinateSpace
@@ -28,6 +30,31 @@ def viewer(make_napari_viewer):
     viewer.window._qt_window.resize(*WINDOW_SIZE)
     settle(20)
     return viewer
+
+
+@pytest.fixture
+def gaps():
+    """Return a function that lets the window idle, and returns its longest pause."""
+
+    def idle(seconds, is_over=lambda: False, each=lambda: None):
+        times = [time.monotonic()]
+        end = times[0] + seconds
+        loop, timer = QEventLoop(), QTimer()
+        timer.setInterval(10)
+
+        def tick():
+            times.append(time.monotonic())
+            each()
+            if times[-1] > end or is_over():
+                loop.quit()
+
+        timer.timeout.connect(tick)
+        timer.start()
+        loop.exec()
+        timer.stop()
+        return float(np.diff(times).max())
+
+    return idle
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog
 
@@ -35,31 +34,6 @@ TITLE = "Export region"
 
 def noise(*shape, dtype="uint8"):
     return RNG.integers(1, 200, shape).astype(dtype)
-
-
-@pytest.fixture
-def gaps():
-    """Return a function that lets the window idle, and returns its longest pause."""
-
-    def idle(seconds, is_over=lambda: False, each=lambda: None):
-        times = [time.monotonic()]
-        end = times[0] + seconds
-        loop, timer = QEventLoop(), QTimer()
-        timer.setInterval(10)
-
-        def tick():
-            times.append(time.monotonic())
-            each()
-            if times[-1] > end or is_over():
-                loop.quit()
-
-        timer.timeout.connect(tick)
-        timer.start()
-        loop.exec()
-        timer.stop()
-        return float(np.diff(times).max())
-
-    return idle
 
 
 @pytest.fixture

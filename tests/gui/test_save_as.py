@@ -14,7 +14,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from magicgui.widgets import Widget
-from qtpy.QtCore import QEventLoop, QPoint, Qt, QTimer
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QStyle, QStyleOptionComboBox
 
 from napari_msimage import write_layers
@@ -73,30 +73,6 @@ def add_lazy(viewer, levels, **kwargs):
     return viewer.add_image(
         levels, multiscale=True, contrast_limits=(0, 255), name="huge", **kwargs
     )
-
-
-@pytest.fixture
-def gaps():
-    """Return a function that lets the window idle, and returns its longest pause."""
-
-    def idle(seconds, is_over=lambda: False):
-        times = [time.monotonic()]
-        end = times[0] + seconds
-        loop, timer = QEventLoop(), QTimer()
-        timer.setInterval(10)
-
-        def tick():
-            times.append(time.monotonic())
-            if times[-1] > end or is_over():
-                loop.quit()
-
-        timer.timeout.connect(tick)
-        timer.start()
-        loop.exec()
-        timer.stop()
-        return float(np.diff(times).max())
-
-    return idle
 
 
 @pytest.fixture
