@@ -26,6 +26,22 @@ endif
 # Stamp files in an environment say what it holds; newer sources make them stale.
 .PHONY: FORCE help demo test test-lowest lint bench doctor setup system clean
 
+# Windows need their display and the processor for themselves; the other tests share
+# the processors. Both parts run, whether or not the first one passes.
+ifdef TESTS
+define run_tests
+$(VIRTUAL_DISPLAY) $(1)/python -m pytest $(TESTS)
+endef
+else
+define run_tests
+failed=0; \
+$(VIRTUAL_DISPLAY) $(1)/python -m pytest tests/gui || failed=$$?; \
+$(VIRTUAL_DISPLAY) $(1)/python -m pytest --ignore tests/gui \
+  --numprocesses logical --maxprocesses 4 || failed=$$?; \
+exit $$failed
+endef
+endif
+
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
@@ -33,7 +49,7 @@ demo: system $(VENV)/.gui ## open a sample SOMA image in napari (no display: a p
 	@$(VIRTUAL_DISPLAY) $(BIN)/python -m napari_msimage demo $(DEMO_OPTIONS)
 
 test: system $(VENV)/.dev ## all tests; TESTS="tests/unit -x" for some of them
-	@$(VIRTUAL_DISPLAY) $(BIN)/python -m pytest $(TESTS)
+	@$(call run_tests,$(BIN))
 
 lint: $(VENV)/.dev ## style, formatting, types, import contracts
 	@$(BIN)/ruff check .
@@ -45,7 +61,7 @@ bench: system $(VENV)/.dev ## benchmarks against peers; prints ratios
 	@$(VIRTUAL_DISPLAY) $(BIN)/python -m benchmarks $(BENCH)
 
 test-lowest: system $(LOWEST)/.test ## all tests on the lowest declared versions
-	@$(VIRTUAL_DISPLAY) $(LOWEST)/bin/python -m pytest $(TESTS)
+	@$(call run_tests,$(LOWEST)/bin)
 
 doctor: $(VENV)/.gui ## say what a window needs and this machine lacks
 	@$(VIRTUAL_DISPLAY) $(BIN)/python -m napari_msimage doctor

@@ -244,7 +244,7 @@ class TestPixels:
         factor = {axis: data.draw(st.sampled_from([1, 2, 3])) for axis in spatial}
         if max(factor.values()) == 1:
             factor[spatial[0]] = 2
-        tile = data.draw(st.sampled_from([None, 16, 60]))
+        tile = data.draw(st.sampled_from([None, 16, 40]))
         config = {"dims": {f"soma_dim_{i}": {"tile": tile} for i in range(len(order))}}
         uri = str(tmp_path / "a.soma")
         shutil.rmtree(uri, ignore_errors=True)

@@ -201,7 +201,11 @@ def test_values_are_stored_as_plain_types(entries, value, stored):
     assert type(entries["k"]) is type(stored)
 
 
-@pytest.mark.parametrize("value", [None, [1], {}, 1j, np.zeros(2), object()], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [None, [1], {}, 1j, np.zeros(2), object()],
+    ids=lambda value: type(value).__name__,
+)
 def test_other_values_are_refused(entries, value):
     with pytest.raises(ArgumentTypeError, match="must be str, bytes, int or float"):
         entries["k"] = value
