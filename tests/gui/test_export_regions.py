@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
+from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Qt
 
+from napari_msimage.engines import Progress
 from napari_msimage.plugin import _export_command
 from napari_msimage.plugin._export_displayed import displayed_source
 from napari_msimage.plugin._export_layer import layers_to_export
@@ -259,7 +263,16 @@ def test_settings_are_kept_in_the_preferences(viewer):
 
     page = get_plugin_settings("napari-msimage").export
     before = load_settings()
-    kept = ExportSettings("/a/b", "png", "2", as_displayed=True, mask=True)
+    kept = ExportSettings(
+        "/a/b",
+        "ome-zarr",
+        "2",
+        as_displayed=True,
+        mask=True,
+        compression="zlib",
+        pyramid="no",
+        json_file=True,
+    )
     try:
         save_settings(kept)
         assert load_settings() == kept
@@ -278,6 +291,31 @@ def test_the_key_reaches_the_command(viewer, qtbot, monkeypatch):
     qtbot.keyClick(canvas, Qt.Key.Key_E, modifiers)
     settle()
     assert called == [viewer]
+
+
+def test_the_command_can_be_cancelled(viewer, qtbot, monkeypatch, tmp_path):
+    told = []
+    monkeypatch.setattr(_export_command, "tell", lambda *args: told.append(args))
+    viewer.add_image(np.zeros((400, 500), np.uint8), name="tissue")
+
+    def endless(what):
+        while True:
+            time.sleep(0.01)
+            yield Progress(0, 100)
+
+    monkeypatch.setattr(_export_command, "_write", endless)
+    job = _export_command.start_view_export(viewer, ExportSettings(str(tmp_path)))
+    (bar,) = [
+        bar
+        for bar in viewer.window._qt_window._activity_dialog.findChildren(
+            QtLabeledProgressBar
+        )
+        if bar.progress.desc.startswith("Exporting tissue_view")
+    ]
+    bar.cancel_button.click()
+    qtbot.waitUntil(lambda: job.outcome is not None, timeout=5_000)
+    path = str(tmp_path / "tissue_view.ome.tif")
+    assert told == [(f"Cancelled; nothing was written to {path!r}.",)]
 
 
 def test_the_command_writes_what_is_shown(viewer, qtbot, monkeypatch, tmp_path):

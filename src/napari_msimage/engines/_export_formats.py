@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import math
+import os
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from ..errors import ArgumentError, UnsupportedError
@@ -53,6 +54,14 @@ _TYPES: Final[dict[Format, tuple[str, ...]]] = {
     "ome-tiff": _TIFF_TYPES,
     "ome-zarr": _ZARR_TYPES,
     "soma": _SOMA_TYPES,
+}
+#: What formats are called, to begin a sentence with.
+TITLES: Final[dict[Format, str]] = {
+    "ome-tiff": "OME-TIFF",
+    "ome-zarr": "OME-Zarr",
+    "png": "PNG",
+    "npy": "NPY",
+    "soma": "SOMA",
 }
 #: Size of compressed pixels over their size in memory: tissue, and microscopy.
 _RATIOS: Final = {"uint8": 0.5, "uint16": 0.6, "labels": 0.1, "other": 0.85}
@@ -134,28 +143,28 @@ def split_ending(path: str) -> tuple[str, str]:
     for ending in _ENDINGS:
         if path.lower().endswith(ending):
             return path[: -len(ending)], path[-len(ending) :]
-    return path, ""
+    return os.path.splitext(path)
 
 
 def refusal(picture: Picture, target: Format) -> str | None:
     """Say why a format cannot hold an image; None if it can."""
-    dtype = picture.dtype.name
+    dtype, title = picture.dtype.name, TITLES[target]
     if target == "png":
         return _png_refusal(picture)
     if target in _TYPES and dtype not in _TYPES[target]:
         others = [name for name in ("ome-tiff", "ome-zarr") if dtype in _TYPES[name]]
         return (
-            f"{target} cannot hold pixels of type {dtype}. Export as "
+            f"{title} cannot hold pixels of type {dtype}. Export as "
             f"{' or '.join([*others, 'npy'])}."
         )
     if target in ("ome-tiff", "ome-zarr") and len(picture.spatial_shape) < 2:
         return (
-            f"{target} holds pictures of two spatial axes or more, the image has one. "
+            f"{title} holds pictures of two spatial axes or more, the image has one. "
             "Export as npy."
         )
     if target in ("ome-tiff", "ome-zarr") and len(picture.spatial_shape) > 3:
         return (
-            f"{target} holds up to three spatial axes here, the image has "
+            f"{title} holds up to three spatial axes here, the image has "
             f"{len(picture.spatial_shape)}. Export as npy or soma."
         )
     return None
@@ -224,7 +233,7 @@ def check_packages(target: Format, compression: str | None = None) -> None:
                 if target == "ome-zarr"
                 else f"pip install {'pillow' if package == 'PIL' else package}"
             )
-            msg = f"Exporting as {target} needs the package {package!r}: {extra}"
+            msg = f"{TITLES[target]} needs the package {package!r}: {extra}"
             raise UnsupportedError(msg)
     if (
         target == "ome-tiff"
@@ -232,8 +241,8 @@ def check_packages(target: Format, compression: str | None = None) -> None:
         and importlib.util.find_spec("imagecodecs") is None
     ):
         msg = (
-            "zstd in OME-TIFF needs the package 'imagecodecs': pip install "
-            "imagecodecs. Or choose zlib."
+            "OME-TIFF with zstd needs the package 'imagecodecs': pip install "
+            "'napari-msimage[zstd]'. Or choose zlib."
         )
         raise UnsupportedError(msg)
 

@@ -14,6 +14,7 @@ from ._export_formats import (
     FOLDERS,
     RAW,
     STORES_ROTATION,
+    TITLES,
     check_packages,
     check_picture,
     estimate,
@@ -262,8 +263,8 @@ class _Planner:
             )
             notes.append(
                 "The image is turned or sheared in world coordinates, which "
-                f"{self._target} does not store: the bounding box along the image's "
-                f"own axes is exported, and the rotation is lost ({where})."
+                f"{TITLES[self._target]} does not store: the bounding box along the "
+                f"image's own axes is exported, and the rotation is lost ({where})."
             )
         elif self._target not in STORES_ROTATION and (np.diag(linear) < 0).any():
             notes.append(
@@ -293,7 +294,7 @@ class _Planner:
         notes = []
         if not layout.is_same:
             order = ", ".join(names[i] for i in layout.order)
-            notes.append(f"{self._target} needs another order of the axes: {order}.")
+            notes.append(f"{TITLES[self._target]} gets the axes in the order {order}.")
         if file.dtype != source.dtype:
             notes.append(f"Pixels of type {source.dtype} become {file.dtype}, 0 and 1.")
         return notes
@@ -336,7 +337,7 @@ def _compression(target: Format, wanted: str | None) -> Compression:
 def _pyramid(target: Format, wanted: bool | None) -> bool:
     if target in RAW:
         if wanted:
-            msg = f"{target} holds one level; leave pyramid out."
+            msg = f"{TITLES[target]} holds one level; leave pyramid out."
             raise ArgumentError(msg)
         return False
     return target in FOLDERS if wanted is None else bool(wanted)

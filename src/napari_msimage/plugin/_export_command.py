@@ -17,6 +17,7 @@ from ._export_settings import (
     NEW_LAYER,
     SCREEN_LEVEL,
     ExportSettings,
+    channel_axis_of,
     load_settings,
 )
 from ._keys import bind_keys
@@ -72,10 +73,12 @@ def export_view() -> None:
 
 def export_view_of(viewer: Any) -> None:
     """Export what a viewer shows, with the settings of the last export; tell errors."""
+    from ._export_request import worded
+
     try:
         start_view_export(viewer)
     except SOMAError as err:
-        tell(str(err), "error")
+        tell(worded(str(err)), "error")
 
 
 def start_view_export(viewer: Any, settings: ExportSettings | None = None) -> Any:
@@ -133,7 +136,8 @@ def plan_view_export(viewer: Any, settings: ExportSettings) -> ViewExport:
             layers, background=tuple(map(float, canvas)), planes=(low, high)
         )
     else:
-        export = layers_to_export(layers)
+        axis = channel_axis_of(layers[0]) if len(layers) == 1 else None
+        export = layers_to_export(layers, channel_axis=axis)
     region = view_region(export, view)
     destination = None
     if not is_new_layer:
@@ -263,7 +267,7 @@ def _add_layers(viewer: Any, what: ViewExport) -> list[Any]:
 
 
 def _start_job(what: ViewExport) -> Any:
-    from napari.utils import progress
+    from napari.utils import cancelable_progress
 
     from .widgets._jobs import Job
 
@@ -276,7 +280,7 @@ def _start_job(what: ViewExport) -> Any:
         subject=path,
         busy=f"{path!r} is being written.",
     )
-    bar = progress(total=100, desc=f"Exporting {what.destination.name}")
+    bar = cancelable_progress(total=100, desc=f"Exporting {what.destination.name}")
     job.subscribe(functools.partial(_on_tick, bar, path))
     try:
         job.start()
@@ -301,6 +305,9 @@ def _write(what: ViewExport) -> Any:
         level=what.level,
         channels=export.channels,
         format=settings.format,
+        compression=settings.compression_of(settings.format),
+        pyramid=settings.pyramid_of(settings.format),
+        json=True if settings.json_file else None,
         mask=settings.mask and region.outline is not None,
     )
     return write_export(plan)
@@ -308,12 +315,18 @@ def _write(what: ViewExport) -> Any:
 
 def _on_tick(bar: Any, path: str, job: Any) -> None:
     """Show how far the work is, and how it ended; in the window's thread."""
+    from ._export_request import worded
+
+    if bar.is_canceled:
+        job.cancel()
     if job.progress is not None:
         bar.update(int(100 * job.progress.fraction) - bar.n)
     if job.outcome is None:
         return
     bar.close()
     if job.outcome.kind == "failed":
-        tell(job.outcome.message, "error")
+        tell(worded(job.outcome.message), "error")
+    elif job.outcome.kind == "cancelled":
+        tell(f"Cancelled; nothing was written to {path!r}.")
     elif job.outcome.kind == "done":
         tell(f"The current view was exported to {path!r}.")

@@ -23,8 +23,7 @@ from ._export_request import (
     worded_error,
 )
 from ._export_rings import Segments, outline_segments
-from ._export_settings import NEW_LAYER
-from ._export_wish import PYRAMIDS
+from ._export_settings import NEW_LAYER, PYRAMIDS
 from ._free_space import free_bytes
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import weakref
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,15 @@ ENDINGS: Final = {
 NEW_LAYER: Final = "layer"
 #: Level that has no more pixels than the screen.
 SCREEN_LEVEL: Final = "screen"
+#: What a format does by itself.
+DEFAULT: Final = "default"
+#: What formats can be compressed with, the default first.
+COMPRESSIONS: Final[dict[str, tuple[str, ...]]] = {
+    "ome-tiff": ("zlib", "zstd", "none"),
+    "ome-zarr": ("zstd", "zlib", "none"),
+}
+#: Formats that can have coarser levels, and whether they have by default.
+PYRAMIDS: Final[dict[str, bool]] = {"ome-tiff": False, "ome-zarr": True, "soma": True}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,11 +50,29 @@ class ExportSettings:
     """Whether colours are exported instead of raw data."""
     mask: bool = False
     """Whether pixels outside of an outline are left out."""
+    compression: str = DEFAULT
+    """How files are compressed, where the format can be; or "default": as the format
+    is by itself."""
+    pyramid: str = DEFAULT
+    """Whether files get coarser levels: "yes", "no", or "default"."""
+    json_file: bool = False
+    """Whether formats that hold metadata get a .json file too."""
 
     @property
     def folder_path(self) -> Path:
         """Where files go."""
         return Path(self.folder).expanduser() if self.folder else Path.home()
+
+    def compression_of(self, format: str) -> str | None:
+        """Return how a format is compressed; None: as it is by itself."""
+        choices = COMPRESSIONS.get(format, ())
+        return self.compression if self.compression in choices else None
+
+    def pyramid_of(self, format: str) -> bool | None:
+        """Return whether a format gets coarser levels; None: as it is by itself."""
+        if format not in PYRAMIDS or self.pyramid == DEFAULT:
+            return None
+        return self.pyramid == "yes"
 
 
 #: Used where napari does not know the plugin, as in plain scripts.
@@ -73,6 +101,20 @@ def save_settings(settings: ExportSettings) -> None:
     for name, value in dataclasses.asdict(settings).items():
         if hasattr(page, name) and getattr(page, name) != value:
             setattr(page, name, value)
+
+
+#: Which axis of a layer was taken for its channels, as long as it is open.
+_channel_axes: weakref.WeakKeyDictionary[Any, int | None] = weakref.WeakKeyDictionary()
+
+
+def channel_axis_of(layer: Any) -> int | None:
+    """Return the axis that the last export of a layer took for its channels."""
+    return _channel_axes.get(layer)
+
+
+def keep_channel_axis(layer: Any, axis: int | None) -> None:
+    """Keep which axis of a layer holds the channels for its next export."""
+    _channel_axes[layer] = axis
 
 
 def _page() -> Any:

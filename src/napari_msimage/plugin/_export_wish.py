@@ -43,12 +43,7 @@ _FORMATS: Final = {
 }
 _GAPS: Final = re.compile(r"(?<=\d)[ _\u00a0\u202f](?=\d)")
 
-#: What formats can do, for the fields that are shown.
-COMPRESSIONS: Final[dict[str, tuple[str, ...]]] = {
-    "ome-tiff": ("zlib", "zstd", "none"),
-    "ome-zarr": ("zstd", "zlib", "none"),
-}
-PYRAMIDS: Final[dict[str, bool]] = {"ome-tiff": False, "ome-zarr": True, "soma": True}
+#: Formats that can have transparent pixels.
 ALPHAS: Final = ("png", "ome-tiff")
 
 

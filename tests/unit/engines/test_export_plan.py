@@ -133,6 +133,13 @@ def test_names_of_several_files(tmp_path, template, expected, table):
     assert table is None or plan.csv_path == str(tmp_path / table)
 
 
+def test_the_number_goes_before_any_ending(tmp_path):
+    plan = plan_export(source(), tmp_path / "a.dat", region=REGIONS, format="npy")
+    found = [file.path for file in plan.files[:2]]
+    assert found == [str(tmp_path / "a_1.dat"), str(tmp_path / "a_2.dat")]
+    assert plan.csv_path == str(tmp_path / "a.csv")
+
+
 def test_braces_of_a_single_file_stay(tmp_path):
     plan = plan_export(source(), tmp_path / "{x}.npy")
     assert plan.paths[0] == str(tmp_path / "{x}.npy")
@@ -252,7 +259,7 @@ def test_png_takes_one_plane_of_a_stack_along_any_axis(tmp_path):
 @pytest.mark.parametrize(
     ("package", "name", "options", "match"),
     [
-        ("imagecodecs", "a.tif", {"compression": "zstd"}, "pip install imagecodecs"),
+        ("imagecodecs", "a.tif", {"compression": "zstd"}, r"napari-msimage\[zstd\]"),
         ("zarr", "a.zarr", {}, r"napari-msimage\[zarr\]"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points
 
@@ -18,6 +19,7 @@ from napari_msimage.plugin._export_command import (
 from napari_msimage.plugin._export_layer import layers_to_export
 from napari_msimage.plugin._export_settings import (
     ExportSettings,
+    keep_channel_axis,
     load_settings,
     save_settings,
 )
@@ -178,6 +180,41 @@ def test_colours_as_displayed(tmp_path):
     assert pixels.shape == (50, 100, 3)
     assert np.array_equal(pixels[..., 0], layer.data[0][75:125, 100:200])
     assert not pixels[..., 1:].any()
+
+
+def test_files_are_written_as_the_last_time(tmp_path):
+    layer = Image(np.zeros((1200, 1300), np.uint8), name="tissue")
+    viewer = viewer_with(layer, zoom=0.1, center=(600, 650))
+    settings = ExportSettings(
+        str(tmp_path), level="0", compression="none", pyramid="yes", json_file=True
+    )
+    run(_export_command._write(plan_view_export(viewer, settings)))
+    with tifffile.TiffFile(tmp_path / "tissue_view.ome.tif") as file:
+        (series,) = file.series
+        assert len(series.levels) > 1
+        assert file.pages[0].compression == 1
+    assert (tmp_path / "tissue_view.ome.tif.json").exists()
+
+
+def test_settings_that_a_format_does_not_know_are_left_out():
+    settings = ExportSettings(compression="zstd", pyramid="no")
+    assert settings.compression_of("ome-tiff") == "zstd"
+    assert settings.pyramid_of("soma") is False
+    for target in ("npy", "png"):
+        assert settings.compression_of(target) is settings.pyramid_of(target) is None
+    assert ExportSettings().compression_of("ome-zarr") is None
+
+
+def test_channels_are_those_of_the_last_time(tmp_path):
+    layer = Image(np.arange(5 * 2 * 30 * 40).reshape(5, 2, 30, 40), name="stack")
+    viewer = viewer_with(layer, zoom=2, center=(14.5, 19.5))
+    settings = ExportSettings(str(tmp_path), "npy", "0")
+    with pytest.raises(SOMAError, match="If one of the axes holds channels"):
+        plan_view_export(viewer, settings)
+    keep_channel_axis(layer, 1)
+    viewer.dims.set_point(0, 3)
+    run(_export_command._write(plan_view_export(viewer, settings)))
+    assert np.array_equal(np.load(tmp_path / "stack_view.npy")[0], layer.data[3])
 
 
 def test_new_layers_are_added():

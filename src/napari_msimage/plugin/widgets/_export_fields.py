@@ -15,8 +15,8 @@ from magicgui.widgets import (
     Widget,
 )
 
-from .._export_settings import NEW_LAYER, ExportSettings
-from .._export_wish import ALPHAS, COMPRESSIONS, PYRAMIDS, ExportWish
+from .._export_settings import COMPRESSIONS, NEW_LAYER, PYRAMIDS, ExportSettings
+from .._export_wish import ALPHAS, ExportWish
 from ._export_channels import ChannelList
 from ._parts import LABEL_WIDTH, let_shrink, rows
 from ._region_fields import RegionFields
@@ -183,6 +183,13 @@ class ExportFields(Container[Widget]):
         self._first_level: int | str | None = int(level) if level.isdecimal() else level
         if settings.format in [value for _, value in _FORMATS]:
             self.format.value = settings.format
+        self.fill_format()
+        target = self.format.value
+        if (compression := settings.compression_of(target)) is not None:
+            self.compression.value = compression
+        if (has_pyramid := settings.pyramid_of(target)) is not None:
+            self.pyramid.value = has_pyramid
+        self.json.value = settings.json_file
         self.colors.value = settings.as_displayed
         self.mask.value = "fill" if settings.mask else "keep"
 

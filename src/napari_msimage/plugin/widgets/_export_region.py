@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from magicgui.widgets import PushButton
 
-from .._export_settings import load_settings
+from .._export_settings import keep_channel_axis, load_settings
 from .._export_wish import SELECTED, SourceChoice, source_of_layer, sources_in
 from ._export_choices import ExportChoices
 from ._export_overlay import ExportOutline, follow_visibility
@@ -73,7 +73,6 @@ class ExportRegion(ExportChoices):
         self._life, self._say = self._part.life, self._part.say
         super().__init__(viewer, load_settings(), self._plan_again, self._on_region)
         self._lay_out()
-        self.fill_format()
         self._connect()
         self._on_layers()
 
@@ -426,6 +425,8 @@ class ExportRegion(ExportChoices):
         if not preview.can_run:
             return
         self._folder = keep_settings(preview, self._folder)
+        if (source := self._source) is not None and len(source.layers) == 1:
+            keep_channel_axis(source.layers[0], preview.wish.channel_axis)
         if preview.plan is None:
             self._add_layers(preview)
             return

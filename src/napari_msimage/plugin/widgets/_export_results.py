@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import ArgumentError, SOMAError
-from .._export_settings import ExportSettings, save_settings
+from .._export_settings import DEFAULT, ExportSettings, save_settings
 from ._jobs import Outcome, sentence_of
 from ._parts import confirm
 from ._run_part import Names, took
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _TITLE: Final = "Export region"
 _MAX_PATHS_ASKED: Final = 5
+#: As in the preferences.
+_ANSWERS: Final = {True: "yes", False: "no"}
 
 #: Files of an export with many regions are opened up to this number.
 MAX_OPENED: Final = 20
@@ -53,6 +55,9 @@ def keep_settings(preview: ExportPreview, folder: str) -> str:
             level="screen" if wish.level == "screen" else str(preview.level),
             as_displayed=wish.is_displayed,
             mask=wish.mask != "keep",
+            compression=wish.compression or DEFAULT,
+            pyramid=DEFAULT if wish.pyramid is None else _ANSWERS[wish.pyramid],
+            json_file=wish.json,
         )
     )
     return folder
