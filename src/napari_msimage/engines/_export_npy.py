@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import math
 import os
-import threading
+import queue
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ._export_blocks import blocks
-from ._export_threads import for_all
+from ._export_files import reserve
+from ._export_threads import N_THREADS, in_order
 from ._windows import window_shape
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ._export_threads import Ticker
     from ._export_writers import ExportPixels
     from ._level_shapes import Shape
     from ._windows import Window
 
-#: Bytes that a thread reads at a time: few, still in the processor's cache when they
-#: are written.
-_BLOCK_BYTES: Final = 4 * 2**20
+#: Bytes that are read at a time.
+_BLOCK_BYTES: Final = 12 * 2**20
+#: Blocks that wait to be written.
+_N_AHEAD: Final = 1
 
 
 def write_npy(pixels: ExportPixels, path: str, tick: Ticker) -> None:
@@ -35,31 +39,43 @@ def write_npy(pixels: ExportPixels, path: str, tick: Ticker) -> None:
         Where; emptied first.
     tick : Ticker
         Gets the bytes written.
+
+    Raises
+    ------
+    OSError
+        If the disk is too small, before a pixel is read where the system can tell.
     """
     header = {
         "descr": np.lib.format.dtype_to_descr(pixels.dtype),
         "fortran_order": False,
         "shape": pixels.shape,
     }
-    scratch = threading.local()
+    itemsize = pixels.dtype.itemsize
+    # New memory for each block would cost more than writing it.
+    memory: queue.SimpleQueue[npt.NDArray[np.uint8]] = queue.SimpleQueue()
+    for _ in range(N_THREADS + _N_AHEAD):
+        memory.put(np.empty(0, np.uint8))
+
+    def read(window: Window) -> tuple[Window, Any, npt.NDArray[np.uint8]]:
+        tick()
+        shape, held = window_shape(window), memory.get()
+        needed = math.prod(shape) * itemsize
+        if held.size < needed:
+            held = np.empty(needed, np.uint8)
+        out = held[:needed].view(pixels.dtype).reshape(shape)
+        return window, pixels.read(window, out), held
+
     with open(path, "wb", buffering=0) as file:
         np.lib.format.write_array_header_1_0(file, header)
         start = file.tell()
-        file.truncate(start + math.prod(pixels.shape) * pixels.dtype.itemsize)
-        target = _Target(file.fileno(), start, pixels.shape, pixels.dtype.itemsize)
-
-        def write(window: Window) -> None:
-            tick()
-            shape = window_shape(window)
-            needed = math.prod(shape) * pixels.dtype.itemsize
-            # New memory for each block would cost more than writing it.
-            if getattr(scratch, "bytes", np.empty(0)).size < needed:
-                scratch.bytes = np.empty(needed, np.uint8)
-            out = scratch.bytes[:needed].view(pixels.dtype).reshape(shape)
-            target.write(window, np.ascontiguousarray(pixels.read(window, out)), tick)
-            tick(needed)
-
-        for_all(blocks(pixels, _BLOCK_BYTES), write)
+        reserve(file.fileno(), start + math.prod(pixels.shape) * itemsize)
+        target = _Target(file.fileno(), start, pixels.shape, itemsize)
+        windows = blocks(pixels, _BLOCK_BYTES)
+        # One thread writes: several would wait for each other at the file.
+        for window, block, held in in_order(windows, read, n_ahead=_N_AHEAD):
+            target.write(window, np.ascontiguousarray(block), tick)
+            tick(block.nbytes)
+            memory.put(held)
 
 
 class _Target:
@@ -70,7 +86,6 @@ class _Target:
         self._start = start
         self._shape = shape
         self._itemsize = itemsize
-        self._lock = threading.Lock()
 
     def write(self, window: Window, block: Any, tick: Ticker) -> None:
         """Write a block, in the longest pieces that lie together in the file."""
@@ -98,7 +113,6 @@ class _Target:
             if hasattr(os, "pwrite"):
                 n_bytes = os.pwrite(self._handle, data[done:], offset + done)
             else:
-                with self._lock:
-                    os.lseek(self._handle, offset + done, os.SEEK_SET)
-                    n_bytes = os.write(self._handle, data[done:])
+                os.lseek(self._handle, offset + done, os.SEEK_SET)
+                n_bytes = os.write(self._handle, data[done:])
             done += n_bytes
