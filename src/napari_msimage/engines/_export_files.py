@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import shutil
 import sys
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,10 @@ _OLD: Final = ".old.part"
 LEVELS: Final = f".levels{PART}"
 #: Bytes of a name that file systems take, without what we add.
 _MAX_NAME: Final = 255 - len(LEVELS)
+#: How files of an export begin.
+_BEGINNINGS: Final = (b"\x93NUMPY", b"\x89PNG", b"II", b"MM", b"{", b"index,")
+#: What is in a folder of one: levels by their numbers, and what the format adds.
+_IN_FOLDER: Final = re.compile(r"\d+|zarr\.json.*|\.levels")
 #: What a folder has in it that may be replaced by another image.
 _ZARR_MARKS: Final = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
@@ -82,13 +87,12 @@ def check_target(path: str, *, is_folder: bool, overwrite: bool) -> None:
     ArgumentError
         If there is a folder where a file shall be, or a file instead of a folder.
     AlreadyExistsError
-        If there is something that may not be replaced.
+        If there is something that may not be replaced, or in the place of its part.
     DoesNotExistError
         If the folder around it is missing.
     AccessError
         If that folder cannot be written to, or a file there is write-protected.
     """
-    parent = os.path.dirname(path)
     with system_errors(path):
         if os.path.isdir(path) and not is_folder:
             msg = (
@@ -98,18 +102,62 @@ def check_target(path: str, *, is_folder: bool, overwrite: bool) -> None:
             raise ArgumentError(msg)
         if os.path.lexists(path):
             _check_replaceable(path, is_folder=is_folder, overwrite=overwrite)
-        if not os.path.isdir(parent):
-            msg = (
-                f"Cannot export to {path!r}: the folder {parent!r} does not exist. "
-                "Make it first."
-            )
-            raise DoesNotExistError(msg)
-        if not os.access(parent, os.W_OK | os.X_OK):
-            msg = (
-                f"Cannot export to {path!r}: you may not write to the folder "
-                f"{parent!r}. Choose another one."
-            )
-            raise AccessError(msg)
+        check_parent(path)
+        _check_part(path + PART, path, is_folder=is_folder)
+
+
+def check_parent(path: str) -> None:
+    """Check that there is a folder for a file, and that it can be written to.
+
+    Raises
+    ------
+    ArgumentError
+        If it is a file.
+    DoesNotExistError
+        If it is missing.
+    AccessError
+        If it cannot be written to.
+    """
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        there = parent
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        if not os.path.isdir(there):
+            msg = f"Cannot export to {path!r}: {there!r} is a file, not a folder."
+            raise ArgumentError(f"{msg} Choose another place.")
+        msg = (
+            f"Cannot export to {path!r}: the folder {parent!r} does not exist. "
+            "Make it first."
+        )
+        raise DoesNotExistError(msg)
+    if not os.access(parent, os.W_OK | os.X_OK):
+        msg = (
+            f"Cannot export to {path!r}: you may not write to the folder "
+            f"{parent!r}. Choose another one."
+        )
+        raise AccessError(msg)
+
+
+def _check_part(part: str, path: str, *, is_folder: bool) -> None:
+    """Refuse to remove what is in the place of a part, but is none."""
+    if os.path.lexists(part) and not is_leftover(part, is_folder=is_folder):
+        msg = (
+            f"There is something at {part!r}, where {path!r} is to be kept until it is "
+            "complete; it is left as it is. Move it away, or choose another name."
+        )
+        raise AlreadyExistsError(msg)
+
+
+def is_leftover(part: str, *, is_folder: bool) -> bool:
+    """Tell whether an export that was killed has left something, not somebody else."""
+    if os.path.islink(part) or is_folder != os.path.isdir(part):
+        return False
+    if is_folder:
+        return all(map(_IN_FOLDER.fullmatch, os.listdir(part)))
+    with open(part, "rb") as file:
+        head = file.read(max(map(len, _BEGINNINGS)))
+    return not head or head.startswith(_BEGINNINGS)
 
 
 def _check_replaceable(path: str, *, is_folder: bool, overwrite: bool) -> None:
@@ -248,8 +296,7 @@ def _locked_part(part: str, path: str, *, is_folder: bool) -> Iterator[None]:
 
     The system forgets the lock of a dead process.
     """
-    if os.path.lexists(part) and (os.path.islink(part) or is_folder != _is_dir(part)):
-        _clear(part)
+    _check_part(part, path, is_folder=is_folder)
     if is_folder:
         os.makedirs(part, exist_ok=True)
         handle = os.open(part, os.O_RDONLY) if os.name != "nt" else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
-from ..coordinates import Region, pixel_box
+from ..coordinates import Region, pixel_box, pixel_boxes
 from ..errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -17,6 +17,7 @@ from ..errors import (
     RegionError,
 )
 from ._export_formats import FORMATS, Picture, estimate, refusal
+from ._export_geometry import outline_of
 from ._export_plan import ExportOptions
 from ._export_source import ExportSource, ImageRegion
 from ._export_units import unit_ratio
@@ -24,29 +25,36 @@ from ._export_units import unit_ratio
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ._export_plan import Format
+    import numpy.typing as npt
+
+    from ._export_plan import Compression, Format
     from ._level_shapes import Shape
     from ._windows import Window
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LevelRow:
-    """What exporting a region at one level takes; tuples in data axis order."""
+    """What exporting regions at one level takes; tuples in data axis order."""
 
     level: int
     """Its index, 0 is the finest."""
     key: str
     """Its name."""
-    shape: Shape
-    """Pixels of the region per axis, of the exported channels."""
+    shapes: tuple[Shape, ...]
+    """Pixels of each region per axis, of the exported channels."""
     nbytes: int
-    """Bytes of the pixels in memory."""
+    """Bytes of all pixels in memory."""
     pixel_size: tuple[float, ...]
     """World units per pixel, per spatial axis."""
     estimated_bytes: Mapping[Format, int]
-    """Size of the file by format, roughly."""
+    """Size of all files by format, roughly."""
     refusals: Mapping[Format, str]
-    """Formats that cannot hold it, and why."""
+    """Formats that cannot hold a region, and why."""
+
+    @property
+    def shape(self) -> Shape:
+        """Pixels of the first region, or the only one."""
+        return self.shapes[0]
 
 
 def level_table(
@@ -55,44 +63,91 @@ def level_table(
     *,
     channels: Any = None,
     pyramid: bool = False,
+    compression: Compression = "zlib",
+    formats: Sequence[Format] = FORMATS,
 ) -> tuple[LevelRow, ...]:
-    """Return what exporting a region takes at each level, finest first.
+    """Return what exporting regions takes at each level, finest first.
 
     Parameters
     ----------
     source : ExportSource
         The image.
-    region : ImageRegion, or as for `plan_export`, optional
-        One region; the whole image by default.
+    region : ImageRegion, list of these, or as for `plan_export`, optional
+        One region or several; the whole image by default.
     channels : int, str or sequence of these, optional
         Channels to export.
     pyramid : bool
         Whether the estimates are for files with coarser levels.
+    compression : {"zlib", "zstd", "none"}
+        Of the files that are estimated.
+    formats : sequence of str
+        Formats to estimate; all by default.
 
     Raises
     ------
     ArgumentError, ArgumentTypeError
         If the region or a channel makes no sense.
     """
-    wanted = one_region(source, region)
+    wanted = all_regions(source, region)
     chosen = channels_of(source, channels)
-    options = ExportOptions(pyramid=pyramid)
+    options = ExportOptions(compression=compression, pyramid=pyramid)
     rows = []
     for level in range(len(source.levels)):
-        picture = picture_of(source, region_window(source, level, wanted), chosen)
-        reasons = {name: refusal(picture, name) for name in FORMATS}
+        windows = region_windows(source, level, wanted)
+        sizes = windows[..., 1] - windows[..., 0]
+        if chosen is not None:
+            sizes[:, source.channel_axis] = len(chosen)
+        pictures = [
+            picture_of(source, windows[index].tolist(), chosen)
+            for index in _extremes(sizes)
+        ]
+        n_pixels = int(sizes.prod(axis=1).sum())
+        reasons = {name: _refusal(pictures, name) for name in formats}
         rows.append(
             LevelRow(
                 level,
                 source.keys[level],
-                picture.shape,
-                picture.nbytes,
+                tuple(map(tuple, sizes.tolist())),
+                n_pixels * source.dtype.itemsize,
                 pixel_size(source, level),
-                {name: estimate(picture, name, options) for name in FORMATS},
+                {
+                    name: _estimate(source, n_pixels, len(wanted), name, options)
+                    for name in formats
+                },
                 {name: reason for name, reason in reasons.items() if reason},
             )
         )
     return tuple(rows)
+
+
+def _extremes(sizes: npt.NDArray[np.int64]) -> list[int]:
+    """Return the regions that formats refuse first: of most axes, and most pixels."""
+    n_axes, n_pixels = (sizes > 1).sum(axis=1), sizes.prod(axis=1)
+    return sorted({int(n_axes.argmax()), int(n_pixels.argmax())})
+
+
+def _refusal(pictures: Sequence[Picture], target: Format) -> str | None:
+    reasons = (refusal(picture, target) for picture in pictures)
+    return next(filter(None, reasons), None)
+
+
+def _estimate(
+    source: ExportSource,
+    n_pixels: int,
+    n_files: int,
+    target: Format,
+    options: ExportOptions,
+) -> int:
+    """Return the size of several files that have so many pixels together."""
+    sizes = [
+        estimate(
+            Picture((n,), source.dtype, ("",), None, False, source.is_labels),
+            target,
+            options,
+        )
+        for n in (n_pixels, 0)
+    ]
+    return sizes[0] + (n_files - 1) * sizes[1]
 
 
 def nearest_level(
@@ -134,7 +189,7 @@ def nearest_level(
 
 
 def level_within(source: ExportSource, max_pixels: float, region: Any = None) -> int:
-    """Return the finest level at which a region has at most so many pixels.
+    """Return the finest level at which regions have at most so many pixels each.
 
     Parameters
     ----------
@@ -148,14 +203,15 @@ def level_within(source: ExportSource, max_pixels: float, region: Any = None) ->
     Raises
     ------
     ArgumentError
-        If it has more at every level.
+        If one has more at every level.
     """
-    wanted = one_region(source, region)
+    wanted = all_regions(source, region)
     least = math.inf
     for level in range(len(source.levels)):
-        window = region_window(source, level, wanted)
-        picture = picture_of(source, window, None)
-        least = math.prod(picture.spatial_shape)
+        windows = region_windows(source, level, wanted)
+        if source.channel_axis is not None:
+            windows = np.delete(windows, source.channel_axis, axis=1)
+        least = int((windows[..., 1] - windows[..., 0]).prod(axis=1).max())
         if least <= max_pixels:
             return level
     msg = (
@@ -182,7 +238,7 @@ def level_index(source: ExportSource, level: Any) -> int:
             msg = f"{source.name!r} has no level {level!r}; its levels are {keys!r}."
             raise LevelKeyError(msg)
         return keys.index(level)
-    if isinstance(level, bool) or not isinstance(level, SupportsIndex):
+    if not _is_index(level):
         msg = f"level must be an index or a key, got {level!r}"
         raise ArgumentTypeError(msg)
     index, n_levels = int(level), len(keys)
@@ -212,9 +268,8 @@ def channels_of(source: ExportSource, channels: Any) -> tuple[int, ...] | None:
     n_channels = source.shape(0)[axis]
     if channels is None:
         return tuple(range(n_channels))
-    is_one = isinstance(channels, str | SupportsIndex) or not hasattr(
-        channels, "__iter__"
-    )
+    is_one = isinstance(channels, str) or not hasattr(channels, "__iter__")
+    is_one = is_one or _is_index(channels)
     given = [channels] if is_one else list(channels)
     found = tuple(_channel(source, one, n_channels) for one in given)
     if not found or len(set(found)) != len(found):
@@ -227,7 +282,7 @@ def _channel(source: ExportSource, channel: Any, n_channels: int) -> int:
     names = source.channel_names or ()
     if isinstance(channel, str) and channel in names:
         return names.index(channel)
-    if isinstance(channel, SupportsIndex) and not isinstance(channel, bool):
+    if _is_index(channel):
         index = int(channel)
         if -n_channels <= index < n_channels:
             return index % n_channels
@@ -237,6 +292,13 @@ def _channel(source: ExportSource, channel: Any, n_channels: int) -> int:
     known = f", named {', '.join(map(repr, names))}" if names else ""
     msg = f"{source.name!r} has no channel {channel!r}; it has {n_channels}{known}."
     raise ArgumentError(msg)
+
+
+def _is_index(value: Any) -> bool:
+    """Tell whether something is a whole number, as an array of one is not."""
+    is_array = bool(getattr(value, "shape", ()))
+    is_number = isinstance(value, SupportsIndex) and not isinstance(value, bool)
+    return is_number and not is_array
 
 
 # Regions --------------------------------------------------------------------------
@@ -251,21 +313,33 @@ def one_region(source: ExportSource, region: Any) -> ImageRegion | None:
         The image.
     region : ImageRegion, sequence of float or geometry, optional
         Numbers ``(x_min, y_min[, z_min], x_max, y_max[, z_max])`` are in image
-        coordinates, in the order of the image's coordinate space.
+        coordinates, in the order of the image's coordinate space. Polygons of shapely
+        are, too; pixels outside of them can be masked.
 
     Raises
     ------
     RegionError, ArgumentTypeError
-        If it is none.
+        If it is none, or ends before it begins.
     """
     if region is None or isinstance(region, ImageRegion):
         return region
     names = source.spatial_names
     order = source.coordinate_names or names[::-1]
     found = Region.from_value(region, len(names))
+    if not hasattr(region, "bounds") and tuple(region) != found.bounds:
+        bounds = [f"{name}_{end}" for end in ("min", "max") for name in order]
+        msg = (
+            f"The region {tuple(region)!r} ends before it begins; expected "
+            f"({', '.join(bounds)}), not widths."
+        )
+        raise RegionError(msg)
     return ImageRegion(
         tuple(found.minimum[order.index(name)] for name in names),
         tuple(found.maximum[order.index(name)] for name in names),
+        outline=outline_of(region),
+        outline_axes=(names.index(order[0]), names.index(order[1]))
+        if len(order) > 1
+        else (0, 0),
     )
 
 
@@ -311,6 +385,31 @@ def region_window(
         (0, n) if axis == source.channel_axis else next(box)
         for axis, n in enumerate(shape)
     )
+
+
+def region_windows(
+    source: ExportSource, level: int, regions: Sequence[ImageRegion | None]
+) -> npt.NDArray[np.int64]:
+    """Return the windows of many regions, (n_regions, n_axes, 2).
+
+    Raises
+    ------
+    RegionError
+        As of `pixel_box`.
+    """
+    finest, axis = source.spatial_shape(0), source.channel_axis
+    whole = ((0.0,) * len(finest), tuple(map(float, finest)))
+    bounds = [whole if one is None else (one.lower, one.upper) for one in regions]
+    boxes = pixel_boxes(
+        [lower for lower, _ in bounds],
+        [upper for _, upper in bounds],
+        finest,
+        source.spatial_shape(level),
+        axis_names=source.spatial_names,
+    )
+    if axis is None:
+        return boxes
+    return np.insert(boxes, axis, (0, source.shape(level)[axis]), axis=1)
 
 
 def picture_of(

@@ -15,6 +15,8 @@ from ..storage import CHANNEL_AXIS
 from ._export_files import part_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._export_plan import ExportPlan, PlannedFile
 
 #: Channels of colours that have an alpha channel already.
@@ -38,8 +40,8 @@ def write_json(plan: ExportPlan, file: PlannedFile, path: str) -> None:
             target.write(text + "\n")
 
 
-def write_csv(plan: ExportPlan, path: str) -> None:
-    """Write a table of all files, one row each.
+def write_csv(plan: ExportPlan, path: str, files: Sequence[PlannedFile]) -> None:
+    """Write a table of files that were written, one row each.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def write_csv(plan: ExportPlan, path: str) -> None:
     """
     names = plan.source.spatial_names
     ranges = [f"{bound}_{name}" for bound in ("lower", "upper") for name in names]
-    head = ["file", "region", "level", *ranges]
+    head = ["index", "file", "region", "level", *ranges]
     head += [f"pixel_size_{name}" for name in names]
     head += [f"origin_{name}" for name in names]
     head += [f"unit_{name}" for name in names]
@@ -60,10 +62,10 @@ def write_csv(plan: ExportPlan, path: str) -> None:
     ):
         table = csv.writer(target)
         table.writerow(head)
-        for file in plan.files:
+        for index, file in enumerate(files, start=1):
             numbers = (*file.lower, *file.upper, *file.pixel_size, *file.origin)
             units = [unit or "pixel" for unit in plan.units]
-            row = [file.path, file.name, plan.level_key, *numbers, *units]
+            row = [index, file.path, file.name, plan.level_key, *numbers, *units]
             table.writerow(row)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import numbers
 import os
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -11,14 +12,16 @@ from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from ..storage import is_local, normalize_uri
 from ._export_files import check_name
 from ._export_formats import FOLDERS, format_of, split_ending
+from ._pixel_source_folder import source_places
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ._export_plan import ExportPlan
     from ._export_source import ExportSource, ImageRegion
 
-_FIELD: Final = re.compile(r"\{(name|index|region|label|level)(:0?\d{1,2}d?)?\}")
+#: A field of a name template: the name of a fact or property, and a width of digits.
+_FIELD: Final = re.compile(r"\{([^\W\d][\w .-]*)(:0?\d{1,2}d?)?\}")
 #: Bytes that one field may add to a name; names of shapes can be long.
 _MAX_FIELD: Final = 100
 
@@ -62,22 +65,27 @@ def file_paths(
     level: int,
     regions: Sequence[ImageRegion | None],
 ) -> list[str]:
-    """Return the path of each region's file, no two the same."""
+    """Return the path of each region's file, no two the same.
+
+    Raises
+    ------
+    ArgumentError
+        If a name for several files has a field that nothing is known of, or there is
+        a field in the name of a folder.
+    """
     folder, file_name = os.path.split(place)
     stem, ending = split_ending(file_name)
+    facts = [
+        _facts(source, level, region, number)
+        for number, region in enumerate(regions, start=1)
+    ]
+    if len(regions) > 1:
+        _check_fields(place, folder, stem, facts)
     if len(regions) > 1 and not _FIELD.search(stem):
         stem += "_{index}"
     taken: set[str] = set()
     paths = []
-    for number, region in enumerate(regions, start=1):
-        label = (region.name if region else "") or f"region{number}"
-        values = {
-            "name": source.name,
-            "index": number,
-            "region": label,
-            "label": label,
-            "level": level,
-        }
+    for values in facts:
         name = _FIELD.sub(functools.partial(_filled, values), stem)
         unique, again = name, 2
         while unique.lower() in taken:
@@ -87,11 +95,48 @@ def file_paths(
     return paths
 
 
-def _filled(values: dict[str, Any], match: re.Match[str]) -> str:
-    """Return the value of a field of a name template, fit for a file name."""
+def _facts(
+    source: ExportSource, level: int, region: ImageRegion | None, number: int
+) -> dict[str, Any]:
+    """Return the values of the fields of a region's file name."""
+    name = (region.name if region else "") or f"region{number}"
+    own = {"name": source.name, "index": number, "region": name, "level": level}
+    return {"label": name, **(region.properties if region else {}), **own}
+
+
+def _check_fields(
+    place: str, folder: str, stem: str, facts: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse fields that cannot be filled in for all regions."""
+    known = [name for name in facts[0] if all(name in values for values in facts)]
+    listed = ", ".join(f"{{{name}}}" for name in known)
+    for match in _FIELD.finditer(stem):
+        if match[1] not in known:
+            msg = (
+                f"Cannot name files {place!r}: the regions have nothing that is called "
+                f"{match[1]!r}. Use {listed}."
+            )
+            raise ArgumentError(msg)
+    if any(match[1] in known for match in _FIELD.finditer(folder)):
+        msg = (
+            f"Cannot name files {place!r}: fields such as {{index}} are filled in in "
+            "the names of files, not of folders. Put them last."
+        )
+        raise ArgumentError(msg)
+
+
+def _filled(values: Mapping[str, Any], match: re.Match[str]) -> str:
+    """Return the value of a field of a name template, fit for a file name.
+
+    Without a value it stays: a single file may have braces in its name.
+    """
+    if match[1] not in values:
+        return match[0]
     value, width = values[match[1]], (match[2] or ":")[1:].rstrip("d")
-    if isinstance(value, int):
-        return f"{value:{width}d}" if width else str(value)
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return f"{int(value):{width}d}" if width else str(int(value))
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        value = f"{float(value):.6g}"
     text = re.sub(r'[\x00-\x1f\x7f/\\<>:"|?*\ud800-\udfff]', "_", str(value))
     short = text.encode()[:_MAX_FIELD].decode(errors="ignore")
     return short.strip(". ") or "_"
@@ -144,15 +189,9 @@ def _holds(folder: str, path: str) -> bool:
 
 def _source_places(source: ExportSource) -> set[str]:
     """Return the files or folders that the pixels come from, as far as it is known."""
-    found: list[Any] = [source.uri] if source.uri and is_local(source.uri) else []
-    found = [normalize_uri(uri) for uri in found]
+    found: set[str] = set()
+    if source.uri and is_local(source.uri):
+        found.add(normalize_uri(source.uri))
     for level in source.levels:
-        found.append(getattr(level, "filename", None))  # numpy's memory maps
-        root = getattr(getattr(level, "store", None), "root", None)  # zarr
-        if isinstance(root, str | os.PathLike):
-            found.append(os.path.join(root, str(getattr(level, "path", ""))))
-    return {
-        os.path.realpath(place)
-        for place in found
-        if isinstance(place, str | os.PathLike)
-    }
+        found |= source_places(level)
+    return {os.path.realpath(place) for place in found}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..coordinates import AffineTransform, Axis, CoordinateSpace
-from ..errors import ArgumentError
+from ..errors import AlreadyExistsError, ArgumentError
 from ._store_plan import ImageToWrite, SceneToWrite
 from ._store_write import write_store
 
@@ -55,8 +55,12 @@ def write_soma(
     what = what_to_write(plan, file, pixels)
     replace = plan.options.overwrite
     steps = write_store(file.path, what, replace=replace, context=plan.context)
-    for progress in steps:
-        yield round(progress.fraction * file.nbytes)
+    try:
+        for progress in steps:
+            yield round(progress.fraction * file.nbytes)
+    except AlreadyExistsError as err:
+        text = str(err).replace("replace=True", "overwrite=True")
+        raise AlreadyExistsError(text) from err
 
 
 def what_to_write(

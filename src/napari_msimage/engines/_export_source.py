@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import ArgumentError
 from ..storage import CHANNEL_AXIS, LevelArray
 
 if TYPE_CHECKING:
@@ -57,6 +58,51 @@ class ExportSource:
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Entries for the metadata of a SOMA image that is made of it, such as how it is
     to be shown."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would go wrong later.
+
+        Raises
+        ------
+        ArgumentError
+            Says what does not fit.
+        """
+        if problem := self._problem():
+            msg = f"The source {self.name!r} cannot be exported: {problem}."
+            raise ArgumentError(msg)
+
+    def _problem(self) -> str | None:
+        if not self.levels:
+            return "it has no levels"
+        n_axes, n_spatial = len(self.axis_names), len(self.spatial_names)
+        if len(set(self.axis_names)) != n_axes or n_axes - n_spatial > 1:
+            return f"the names of its axes {self.axis_names!r} are not all different"
+        for level in range(len(self.levels)):
+            shape = self.shape(level)
+            if len(shape) != n_axes or 0 in shape:
+                return (
+                    f"level {level} has the shape {shape}; expected {n_axes} axes "
+                    f"{self.axis_names!r} of one pixel or more"
+                )
+        matrix = np.asarray(self.to_world)
+        if matrix.shape != (n_spatial + 1,) * 2 or not np.isfinite(matrix).all():
+            return (
+                f"to_world is {matrix.tolist()}; expected finite numbers, "
+                f"{n_spatial + 1} x {n_spatial + 1}"
+            )
+        if len(self.units) != n_spatial:
+            return f"it has {len(self.units)} units for {n_spatial} spatial axes"
+        axis = self.channel_axis
+        n_channels = 1 if axis is None else self.shape(0)[axis]
+        for what, given in (
+            ("names", self.channel_names),
+            ("colors", self.channel_colors),
+        ):
+            if given is not None and len(given) != n_channels:
+                return f"it has {len(given)} channel {what} for {n_channels} channels"
+        if not np.isfinite(self.channel_colors or 0.0).all():
+            return f"its channel colors are {self.channel_colors!r}; expected 0 to 1"
+        return None
 
     @property
     def channel_axis(self) -> int | None:
@@ -121,3 +167,5 @@ class ImageRegion:
     outside of it are masked if that is asked for. None: the whole box."""
     outline_axes: tuple[int, int] = (0, 1)
     """Spatial axes of the two columns of `outline`."""
+    properties: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Further facts that file names can have, by name: text and numbers."""

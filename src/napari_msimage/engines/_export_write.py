@@ -6,9 +6,10 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentTypeError
+from ..errors import ArgumentTypeError, SOMAError
 from ..storage import is_local
-from ._export_files import check_room, check_target, part_of
+from ._export_coarser import work_bytes
+from ._export_files import check_parent, check_room, check_target, part_of
 from ._export_formats import FOLDERS, most_bytes
 from ._export_mask import masked
 from ._export_metadata import write_csv, write_json
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..storage import MultiscaleImage
     from ._export_plan import PlannedFile
     from ._export_source import ExportSource
+    from ._export_writers import ExportPixels
 
 
 def export_region(
@@ -91,7 +93,7 @@ def write_export(plan: ExportPlan) -> Generator[Progress, None, tuple[str, ...]]
 
     Each file is written to a path with ``.part`` at its end, which is renamed when it
     is complete. Closing the generator stops the work within a second and removes the
-    part; files of the regions before are complete and stay.
+    part; files of the regions before are complete and stay, and so does their table.
 
     Parameters
     ----------
@@ -101,7 +103,8 @@ def write_export(plan: ExportPlan) -> Generator[Progress, None, tuple[str, ...]]
     Yields
     ------
     Progress
-        Bytes of pixels written, and to be written.
+        Bytes of pixels written, and to be written; those of which coarser levels are
+        made are counted too.
 
     Returns
     -------
@@ -127,17 +130,26 @@ def write_export(plan: ExportPlan) -> Generator[Progress, None, tuple[str, ...]]
         )
         raise ArgumentTypeError(msg)
     _check(plan)
-    total = plan.nbytes
-    before = 0
-    yield Progress(0, total)
-    with contextlib.closing(plan.source):
-        for file in plan.files:
-            with contextlib.closing(_write(plan, file)) as work:
-                for done in work:
-                    yield Progress(before + min(done, file.nbytes), total)
-            before += file.nbytes
+    before = n_written = 0
+    try:
+        with contextlib.closing(plan.source):
+            work = [work_bytes(plan, _pixels(plan, file)) for file in plan.files]
+            total = sum(work)
+            yield Progress(0, total)
+            for file, most in zip(plan.files, work, strict=True):
+                with contextlib.closing(_write(plan, file)) as steps:
+                    for done in steps:
+                        # It is all done when the file is in its place.
+                        yield Progress(before + min(done, most - 1), total)
+                before += most
+                n_written += 1
+    except BaseException:
+        if plan.csv_path and n_written:
+            with contextlib.suppress(SOMAError):  # what went wrong first is told
+                write_csv(plan, plan.csv_path, plan.files[:n_written])
+        raise
     if plan.csv_path:
-        write_csv(plan, plan.csv_path)
+        write_csv(plan, plan.csv_path, plan.files)
     yield Progress(total, total)
     return plan.paths
 
@@ -146,13 +158,15 @@ def _check(plan: ExportPlan) -> None:
     """Check all places before any work."""
     is_folder = plan.format in FOLDERS
     overwrite = plan.options.overwrite
-    small = [plan.csv_path, *(file.json_path for file in plan.files)]
+    local = [file for file in plan.files if is_local(file.path)]
+    for file in local:
+        if plan.format == "soma":  # write_store looks at what is there
+            check_parent(file.path)
+        else:
+            check_target(file.path, is_folder=is_folder, overwrite=overwrite)
+    small = [*(file.json_path for file in plan.files), plan.csv_path]
     for path in filter(None, small):
         check_target(path, is_folder=False, overwrite=overwrite)
-    local = [file for file in plan.files if is_local(file.path)]
-    if plan.format != "soma":  # write_store looks for itself
-        for file in local:
-            check_target(file.path, is_folder=is_folder, overwrite=overwrite)
     if local:
         folder = os.path.dirname(local[0].path)
         needed = sum(most_bytes(f.nbytes, plan.format, plan.options) for f in local)
@@ -160,9 +174,13 @@ def _check(plan: ExportPlan) -> None:
             check_room(folder, needed, f"the export to {local[0].path!r}")
 
 
+def _pixels(plan: ExportPlan, file: PlannedFile) -> ExportPixels:
+    return masked(plan, file, region_pixels(plan, file))
+
+
 def _write(plan: ExportPlan, file: PlannedFile) -> Generator[int, None, None]:
     """Write one file and what goes with it; yields the bytes done."""
-    pixels = masked(plan, file, region_pixels(plan, file))
+    pixels = _pixels(plan, file)
     if plan.format == "soma":
         yield from write_soma(plan, file, pixels)
         if file.json_path:

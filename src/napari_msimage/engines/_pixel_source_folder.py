@@ -13,6 +13,8 @@ _ZARR_MARKS: Final = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"
 #: A step of a dask graph that hands on an array is no longer than this.
 _MAX_STEPS: Final = 16
 _MAX_WRAPPERS: Final = 8
+#: Packages of arrays that are read from disk.
+_ROOMS: Final = ("zarr", "numpy")
 
 
 def zarr_folders(pixels: Any) -> set[str]:
@@ -36,6 +38,33 @@ def zarr_folders(pixels: Any) -> set[str]:
     return folders
 
 
+def source_places(pixels: Any) -> set[str]:
+    """Return the local files and folders that pixels are read from; computes nothing.
+
+    Parameters
+    ----------
+    pixels : array-like
+        As for `zarr_folders`, or an array of numpy that is mapped from a file.
+
+    Returns
+    -------
+    set of str
+        Absolute paths, as of `zarr_folders`; of mapped files as they were opened.
+    """
+    files = {_mapped_file(array) for array in _arrays_in(pixels)}
+    return zarr_folders(pixels) | {os.path.abspath(name) for name in files if name}
+
+
+def _mapped_file(array: Any) -> str | None:
+    """Return the file that an array of numpy is mapped from, if it is."""
+    while array is not None:
+        name = getattr(array, "filename", None)
+        if isinstance(name, str | os.PathLike):
+            return os.fspath(name)
+        array = getattr(array, "base", None)
+    return None
+
+
 def _arrays_in(pixels: Any) -> Iterator[Any]:
     """Yield what pixels are made of: themselves, or what is in a view or a graph."""
     sources = getattr(pixels, "sources", None)
@@ -44,7 +73,7 @@ def _arrays_in(pixels: Any) -> Iterator[Any]:
             yield from _arrays_in(source)
         return
     room = type(pixels).__module__.partition(".")[0]
-    if room == "zarr":
+    if room in _ROOMS:
         yield pixels
     elif room == "dask":
         for layer in getattr(pixels.__dask_graph__(), "layers", {}).values():
@@ -52,7 +81,7 @@ def _arrays_in(pixels: Any) -> Iterator[Any]:
 
 
 def _arrays_in_step(layer: Any) -> Iterator[Any]:
-    """Yield the zarr arrays that one step of a dask graph begins with."""
+    """Yield the arrays that one step of a dask graph begins with."""
     indices = getattr(layer, "indices", None)
     if indices is not None:
         # blockwise: to look at it as a mapping would make all of its tasks
@@ -63,7 +92,7 @@ def _arrays_in_step(layer: Any) -> Iterator[Any]:
         return
     for value in values:
         array = getattr(value, "value", value)
-        if type(array).__module__.partition(".")[0] == "zarr":
+        if type(array).__module__.partition(".")[0] in _ROOMS:
             yield array
 
 

@@ -160,7 +160,7 @@ def test_any_name_gives_valid_files(tmp_path, name):
     assert len(set(paths)) == 5
     with open(paths[-1], encoding="utf-8", newline="") as table:
         rows = list(csv.reader(table))
-    assert [row[0] for row in rows[1:]] == [paths[0], paths[2]]
+    assert [row[1] for row in rows[1:]] == [paths[0], paths[2]]
 
 
 @pytest.mark.parametrize("label", ["x" * 300, "漢" * 200, "../../a", "..", "a\\b"])

@@ -122,7 +122,7 @@ REGIONS = [
         ("{name}_{region}.npy", ["slide_tumour", "slide_a_b", "slide_tumour-2"], None),
         ("{label}-{level}.npy", ["tumour-0", "a_b-0", "tumour-0-2", "region4-0"], None),
         ("{index:03}.npy", ["001", "002", "003", "004"], "regions.csv"),
-        ("x{other}{index}.npy", ["x{other}1", "x{other}2"], None),
+        ("x{2}{index}.npy", ["x{2}1", "x{2}2"], None),
     ],
 )
 def test_names_of_several_files(tmp_path, template, expected, table):
