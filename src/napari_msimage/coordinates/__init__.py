@@ -11,7 +11,7 @@ from ._json import (
     transform_from_json,
     transform_to_json,
 )
-from ._pixel_boxes import pixel_box
+from ._pixel_boxes import pixel_box, pixel_boxes
 from ._regions import (
     Region,
     region_to_box,
@@ -42,6 +42,7 @@ __all__ = [
     "coordinate_space_to_json",
     "parse_json",
     "pixel_box",
+    "pixel_boxes",
     "region_to_box",
     "region_to_soma_box",
     "transform_from_json",

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from ..errors import RegionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy.typing as npt
 
 #: Bounds that are closer to the edge of a pixel than this, in pixels of the level, are
 #: on it: transforms that turn an image round by far less.
@@ -93,6 +97,53 @@ def pixel_box(
         )
         raise RegionError(msg)
     return tuple(box)
+
+
+def pixel_boxes(
+    lower: Sequence[Sequence[float]],
+    upper: Sequence[Sequence[float]],
+    finest_shape: Sequence[int],
+    level_shape: Sequence[int],
+    *,
+    axis_names: Sequence[str] | None = None,
+) -> npt.NDArray[np.int64]:
+    """Return the boxes of many regions, as `pixel_box` does of one.
+
+    Parameters
+    ----------
+    lower, upper : sequence of sequence of float, (n_regions, n_axes)
+        As of `pixel_box`.
+    finest_shape, level_shape, axis_names
+        As of `pixel_box`.
+
+    Returns
+    -------
+    ndarray of int64, (n_regions, n_axes, 2)
+        First pixel, and one past the last: half-open, never empty.
+
+    Raises
+    ------
+    RegionError
+        As of `pixel_box`, of the first region that it refuses.
+    """
+    finest, sizes = np.asarray([finest_shape, level_shape], np.int64)
+    bounds = np.stack([np.asarray(lower, float), np.asarray(upper, float)], axis=-1)
+    near = np.clip(np.nan_to_num(bounds), -finest[:, None], 2 * finest[:, None])
+    scaled = near * sizes[:, None] / finest[:, None]
+    nearest = np.rint(scaled)
+    snapped = np.where(np.abs(scaled - nearest) <= SNAP, nearest, scaled)
+    start, stop = np.floor(snapped[..., 0]), np.ceil(snapped[..., 1])
+    is_within = start >= stop  # a pixel
+    start = np.where(is_within, np.floor(scaled.sum(axis=-1) / 2), start)
+    stop = np.where(is_within, start + 1, stop)
+    boxes = np.stack([np.maximum(start, 0), np.minimum(stop, sizes)], axis=-1)
+    is_good = np.isfinite(bounds).all(axis=-1) & (bounds[..., 0] < bounds[..., 1])
+    is_good &= boxes[..., 0] < boxes[..., 1]
+    for index in np.flatnonzero(~is_good.all(axis=-1))[:1]:  # it says what is wrong
+        pixel_box(
+            lower[index], upper[index], finest_shape, level_shape, axis_names=axis_names
+        )
+    return boxes.astype(np.int64)
 
 
 def _check(bounds: Sequence[tuple[float, float]], names: Sequence[str]) -> None:

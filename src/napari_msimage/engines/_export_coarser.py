@@ -6,19 +6,24 @@ import contextlib
 import math
 import os
 import shutil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from ..errors import StorageError
 from ..storage import (
+    CHANNEL_AXIS,
     LevelArray,
     LevelSpec,
     SOMATileDBContext,
     create_level_array,
     now_ms,
 )
+from ._export_axes import ome_letters
 from ._export_pixels import RegionPixels
 from ._export_threads import N_THREADS
 from ._level_facts import ImageFacts
+from ._level_passes import plan_passes
 from ._level_planning import complete_plan
 from ._level_wishes import DEFAULT_FACTOR, StepWish, missing_shapes
 from ._levels import LevelsRun, ThreadWorkers, request_of
@@ -34,16 +39,24 @@ if TYPE_CHECKING:
     from ._level_plan import LevelPlan
     from ._level_shapes import Shape
 
+#: Types that levels cannot be made of, but of others that hold the same numbers.
+_MADE_AS: Final[dict[str, np.dtype[Any]]] = {
+    "bool": np.dtype(np.uint8),
+    "float16": np.dtype(np.float32),
+}
 #: Types that levels can be made of.
 _KINDS: Final = "iuf"
+#: Formats that get levels made here.
+_FORMATS: Final = ("ome-tiff", "ome-zarr")
 
 
-def coarser_plan(
-    plan: ExportPlan,
-    pixels: ExportPixels,
-    axis_names: tuple[str, ...],
-    max_side: int | None = None,
-) -> LevelPlan | None:
+def level_type(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    """Return the type in which coarser levels are made; None if none can be made."""
+    found = _MADE_AS.get(dtype.name, dtype)
+    return found if found.kind in _KINDS else None
+
+
+def coarser_plan(plan: ExportPlan, pixels: ExportPixels) -> LevelPlan | None:
     """Plan levels below exported pixels, each half as large as the one before.
 
     Parameters
@@ -51,38 +64,77 @@ def coarser_plan(
     plan : ExportPlan
         The export.
     pixels : ExportPixels
-        The finest level.
-    axis_names : tuple of str
-        Its axes, the channel axis as ``soma_channel``.
-    max_side : int, optional
-        Pixels of the coarsest level's longest side; 512 by default.
+        The finest level, data axis order.
 
     Returns
     -------
     LevelPlan or None
-        None if there are none to make, or of this type none can be made.
+        None if none are wanted, or there are none to make, or of this type none can be
+        made.
     """
-    shape, dtype = pixels.shape, pixels.dtype
-    if dtype.kind not in _KINDS or dtype.itemsize < (4 if dtype.kind == "f" else 1):
+    shape, names = pixels.shape, plan.source.axis_names
+    dtype, halved = level_type(pixels.dtype), _halved_axes(plan)
+    if (
+        not plan.options.pyramid
+        or dtype is None
+        or all(shape[axis] == 1 for axis in halved)
+    ):
         return None
-    spatial = [i for i, name in enumerate(axis_names) if name != "soma_channel"]
     facts = ImageFacts(
         uri="the export",
-        axis_names=axis_names,
-        displayed_axes=tuple(spatial[-2:]),
+        axis_names=names,
+        displayed_axes=tuple(halved[-2:]),
         dtype=dtype,
         levels=(("", shape),),
         source_extents=_extents(pixels),
     )
-    if all(shape[i] == 1 for i in spatial):
-        return None
-    wish = StepWish(DEFAULT_FACTOR, max_side, None, between=False, replace=False)
+    factors = {
+        names[axis]: DEFAULT_FACTOR if axis in halved else 1
+        for axis in facts.spatial_axes
+    }
+    wish = StepWish(factors, None, None, between=False, replace=False)
     shapes = missing_shapes(facts, wish)
     named = [(str(number), one) for number, one in enumerate(shapes, start=1)]
     if not named:
         return None
-    method = "mode" if plan.source.is_labels else "mean"
-    return complete_plan(facts, named, method, N_THREADS, None)
+    is_mode = plan.source.is_labels or plan.source.dtype == np.bool_
+    return complete_plan(facts, named, "mode" if is_mode else "mean", N_THREADS, None)
+
+
+def _halved_axes(plan: ExportPlan) -> list[int]:
+    """Return the axes along which levels get smaller, data axis order.
+
+    Of OME-TIFF these are y and x: all resolutions have the same planes, one SubIFD each
+    (OME-TIFF specification, "Sub-resolutions").
+    """
+    names = plan.source.axis_names
+    if plan.format == "ome-tiff":
+        return [i for i, letter in enumerate(ome_letters(names)) if letter in "YX"]
+    return [i for i, name in enumerate(names) if name != CHANNEL_AXIS]
+
+
+def work_bytes(plan: ExportPlan, pixels: ExportPixels) -> int:
+    """Return the bytes that are counted while one file is written.
+
+    Parameters
+    ----------
+    plan : ExportPlan
+        The plan.
+    pixels : ExportPixels
+        The pixels of the file.
+
+    Returns
+    -------
+    int
+        Of all pixels that are written, and of those that are read to make coarser
+        levels. Of a SOMA image only the first: it counts for itself.
+    """
+    size = math.prod(pixels.shape)
+    levels = coarser_plan(plan, pixels) if plan.format in _FORMATS else None
+    if levels is not None:
+        size += sum(math.prod(one.shape) for one in levels.levels)
+        size += math.prod(pixels.shape) * len(plan_passes(request_of(levels)))
+    return size * pixels.dtype.itemsize
 
 
 def _extents(pixels: ExportPixels) -> Shape:
@@ -109,7 +161,7 @@ def coarser_pixels(
     folder : str
         Where they are kept; what is there is removed.
     tick : Ticker
-        Stops the work.
+        Gets the bytes of `pixels`, once for each time that they are read.
 
     Yields
     ------
@@ -142,7 +194,7 @@ def _make(
     levels: LevelPlan, pixels: ExportPixels, folder: str, tick: Ticker
 ) -> list[LevelArray]:
     """Make planned levels in a folder."""
-    given = GivenLevel("the region", pixels, pixels.dtype)
+    given = GivenLevel("the region", pixels, levels.dtype)
     try:
         made = _Made(levels, folder)
         run = LevelsRun(
@@ -155,8 +207,12 @@ def _make(
             request_of(levels),
         )
         with contextlib.closing(run.all_passes()) as progress:
-            for _ in progress:
-                tick()
+            counted = 0
+            for step in progress:
+                # Both in bytes, of the type of the levels and of that of the pixels.
+                done = step.done * pixels.dtype.itemsize // levels.dtype.itemsize
+                tick(done - counted)
+                counted = done
         return made.arrays()
     except StorageError as err:
         if folder not in str(err):
@@ -192,10 +248,3 @@ class _Made:
     def arrays(self) -> list[LevelArray]:
         """Return the arrays for reading, finest first."""
         return [LevelArray(uri, context=self.context) for uri in self.uris.values()]
-
-
-def n_bytes(levels: LevelPlan | None) -> int:
-    """Return the bytes of all pixels of planned levels."""
-    if levels is None:
-        return 0
-    return sum(math.prod(one.shape) for one in levels.levels) * levels.dtype.itemsize

@@ -83,6 +83,7 @@ def file_metadata(plan: ExportPlan, file: PlannedFile) -> dict[str, Any]:
         "program": f"napari-msimage {version('napari-msimage')}",
         "source": source.uri,
         "image": source.name,
+        "taken_at": dict(source.taken) or None,
         "level": plan.level,
         "level_key": plan.level_key,
         **_axes(plan, file),

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ArgumentError, RegionError, UnsupportedError
 from ._export_axes import is_turned, tiff_layout, zarr_layout
+from ._export_coarser import level_type
 from ._export_fill import check_fill, fill_number
 from ._export_formats import (
     FOLDERS,
@@ -297,6 +298,11 @@ class _Planner:
             notes.append(f"{TITLES[self._target]} gets the axes in the order {order}.")
         if file.dtype != source.dtype:
             notes.append(f"Pixels of type {source.dtype} become {file.dtype}, 0 and 1.")
+        if self._options.pyramid and level_type(file.dtype) is None:
+            notes.append(
+                f"Pixels of type {file.dtype} get no coarser levels: they cannot be "
+                "averaged."
+            )
         return notes
 
 

@@ -55,6 +55,8 @@ class ExportSource:
     reverse of the data axis order (x, y of arrays y, x)."""
     closes_levels: bool = False
     """Whether `close` closes the levels; they open again when they are read."""
+    taken: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Axes of a larger image that these pixels are of, by name, and where on them."""
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Entries for the metadata of a SOMA image that is made of it, such as how it is
     to be shown."""

@@ -7,7 +7,7 @@ import contextlib
 import os
 import queue
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ._stored_level import CancelledError
@@ -23,6 +23,8 @@ U = TypeVar("U")
 N_THREADS: Final = max(1, min(2, os.cpu_count() or 1))
 #: How often a run looks whether it is wanted any more, and tells how far it is.
 _PULSE_S: Final = 0.1
+#: How long a run that is not wanted any more is waited for.
+_PATIENCE_S: Final = 0.5
 
 
 class Ticker:
@@ -96,7 +98,10 @@ def watched(work: Callable[[Ticker], T]) -> Generator[int, None, T]:
         return future.result()
     finally:
         ticker.cancel()
-        pool.shutdown()
+        # A source that takes long for a block is left behind: what it reads is not
+        # written any more, and the thread ends then.
+        wait([future], _PATIENCE_S)
+        pool.shutdown(wait=False)
 
 
 def in_order(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ._export_axes import ome_letters, ome_origin, tiff_layout
-from ._export_blocks import bands
 from ._export_coarser import coarser_pixels, coarser_plan
 from ._export_files import LEVELS, PART
 from ._export_pixels import TransposedPixels
 from ._export_threads import N_THREADS
+from ._export_tiles import most_tile_shape, tile_shape, tiles
 from ._export_units import ome_unit
 
 if TYPE_CHECKING:
@@ -26,18 +26,9 @@ if TYPE_CHECKING:
     from ._export_threads import Ticker
     from ._export_writers import ExportPixels
 
-#: Edge of the tiles; half of it where a row of them is larger than that.
-_TILE: Final = 512
-_ROW_BYTES: Final = 24 * 2**20
-#: Rows of tiles are never larger, as far as tiles can be lower.
-_MOST_ROW_BYTES: Final = 96 * 2**20
-#: Edges of tiles are multiples of it.
-_TILE_STEP: Final = 16
 #: Of the directory of each plane, with its part of the XML.
 _PLANE_BYTES: Final = 1024
 _TILE_BYTES: Final = 16
-#: Bytes read at a time.
-_READ_BYTES: Final = 12 * 2**20
 #: Tiles that wait for being packed, bytes.
 _PACK_BYTES: Final = 8 * 2**20
 #: Files that may become larger need 64 bit offsets.
@@ -71,7 +62,7 @@ def write_tiff(
 
     names = plan.source.axis_names
     layout = tiff_layout(names, is_rgb=plan.is_rgb)
-    levels = coarser_plan(plan, pixels, names) if plan.options.pyramid else None
+    levels = coarser_plan(plan, pixels)
     shape = [pixels.shape[i] for i in layout.order]
     stored_shapes = [shape]
     for planned in levels.levels if levels else ():
@@ -112,11 +103,11 @@ def _write_level(
     tick: Ticker,
 ) -> None:
     row_axis = layout.letters.index("Y")
-    tile = _tile_shape(pixels.shape, row_axis, pixels.dtype.itemsize)
+    tile = tile_shape(pixels, row_axis)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sizes that OME does not know
         writer.write(
-            _tiles(pixels, row_axis, tile, tick),
+            _counted(tiles(pixels, row_axis, tile), tick),
             shape=pixels.shape,
             dtype=pixels.dtype,
             tile=tile,
@@ -127,34 +118,10 @@ def _write_level(
         )
 
 
-def _tile_shape(shape: Sequence[int], row_axis: int, itemsize: int) -> tuple[int, int]:
-    """Return height and width of the tiles: small ones for small planes.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        Of the pixels, in the order in which they are stored.
-    row_axis : int
-        Axis of the rows; columns follow.
-    itemsize : int
-        Bytes of a number.
-    """
-    row_bytes = math.prod(shape[row_axis + 1 :]) * itemsize
-    # A row of tiles is in memory as a whole.
-    edge = _TILE if row_bytes * _TILE <= _ROW_BYTES else _TILE // 2
-    height = edge
-    while height > _TILE_STEP and row_bytes * height > _MOST_ROW_BYTES:
-        height //= 2
-    rows, columns = (
-        -(-n // _TILE_STEP) * _TILE_STEP for n in shape[row_axis : row_axis + 2]
-    )
-    return min(height, rows), min(edge, columns)
-
-
 def _most_bytes(shape: Sequence[int], layout: TiffLayout, dtype: np.dtype[Any]) -> int:
     """Return what a level may take in the file: tiles are filled up at the edges."""
     row_axis = layout.letters.index("Y")
-    tile = _tile_shape(shape, row_axis, dtype.itemsize)
+    tile = most_tile_shape(shape, row_axis)
     numbers = [
         -(-n // edge)
         for n, edge in zip(shape[row_axis : row_axis + 2], tile, strict=True)
@@ -165,16 +132,12 @@ def _most_bytes(shape: Sequence[int], layout: TiffLayout, dtype: np.dtype[Any]) 
     return n_planes * _PLANE_BYTES + n_tiles * (tile_bytes + _TILE_BYTES)
 
 
-def _tiles(
-    pixels: ExportPixels, row_axis: int, size: tuple[int, int], tick: Ticker
+def _counted(
+    tiles: Iterator[npt.NDArray[Any]], tick: Ticker
 ) -> Iterator[npt.NDArray[Any]]:
-    """Yield tiles in the order in which they are stored."""
-    height, width = size
-    for band in bands(pixels, row_axis, height, _READ_BYTES):
-        for left in range(0, band.shape[1], width):
-            tile = np.ascontiguousarray(band[:, left : left + width])
-            yield tile
-            tick(tile.nbytes)
+    for tile in tiles:
+        yield tile
+        tick(tile.nbytes)
 
 
 def _photometric(letters: str, shape: list[int], *, is_rgb: bool) -> dict[str, Any]:
@@ -205,7 +168,9 @@ def _metadata(
     sizes = dict(zip(layout.letters, shape, strict=True))
     n_planes = int(np.prod([n for a, n in sizes.items() if a not in "YXS"], dtype=int))
     plane: dict[str, Any] = {}
-    corner = ome_origin(file.to_world, [sizes[letter] for letter in spatial])
+    # Each plane has its own z, that of its low face, flipped or not.
+    extents = [1 if letter == "Z" else sizes[letter] for letter in spatial]
+    corner = ome_origin(file.to_world, extents)
     for number, (letter, size, origin, unit) in enumerate(
         zip(spatial, file.pixel_size, corner, plan.units, strict=True)
     ):
@@ -216,10 +181,9 @@ def _metadata(
             found[f"PhysicalSize{letter}"] = size * factor
             found[f"PhysicalSize{letter}Unit"] = unit_name
         positions = np.full(n_planes, origin * factor)
-        if letter == "Z":  # each plane has its own, flipped or not
+        if letter == "Z":
             index = _index_of("Z", layout.letters, sizes)
-            step = file.to_world[number, number]
-            positions = (file.origin[number] + step * index) * factor
+            positions += file.to_world[number, number] * index * factor
         plane[f"Position{letter}"] = positions.tolist()
         plane[f"Position{letter}Unit"] = [unit_name] * n_planes
     found["Plane"] = plane

@@ -53,9 +53,11 @@ def write_zarr(
     """
     import zarr
 
+    from ._export_zarr_store import EndingStore
+
     names = plan.source.axis_names
     layout = zarr_layout(names)
-    levels = coarser_plan(plan, pixels, names) if plan.options.pyramid else None
+    levels = coarser_plan(plan, pixels)
     made = os.path.join(path, ".levels")
     with coarser_pixels(levels, pixels, made, tick) as coarser:
         stored = [TransposedPixels(one, layout.order) for one in (pixels, *coarser)]
@@ -63,17 +65,21 @@ def write_zarr(
         attributes = {"ome": _metadata(plan, file, layout, shapes)}
         # Not to a group yet: readers would take it for complete.
         for number, level in enumerate(stored):
-            array = zarr.create_array(
-                os.path.join(path, str(number)),
-                shape=level.shape,
-                dtype=level.dtype,
-                chunks=_chunks(level.shape),
-                compressors=_compressors(plan.options.compression),
-                fill_value=0,
-                dimension_names=layout.names,
-                zarr_format=3,
-            )
-            _fill(array, level, tick)
+            store = EndingStore(os.path.join(path, str(number)))
+            try:
+                array = zarr.create_array(
+                    store,
+                    shape=level.shape,
+                    dtype=level.dtype,
+                    chunks=_chunks(level.shape),
+                    compressors=_compressors(plan.options.compression),
+                    fill_value=0,
+                    dimension_names=layout.names,
+                    zarr_format=3,
+                )
+                _fill(array, level, tick)
+            finally:
+                store.end()
     zarr.create_group(path, attributes=attributes, zarr_format=3)
 
 

@@ -128,7 +128,9 @@ def bytes_in_words(nbytes: float) -> str:
     """Return a number of bytes as text, with a binary unit."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if nbytes < 1000:
-            return f"{nbytes:.0f} {unit}" if unit == "bytes" else f"{nbytes:.3g} {unit}"
+            if unit == "bytes":
+                return f"{nbytes:.0f} {'byte' if round(nbytes) == 1 else unit}"
+            return f"{nbytes:.3g} {unit}"
         nbytes /= 1024
     return f"{nbytes:,.4g} TiB"
 

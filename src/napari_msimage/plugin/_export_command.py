@@ -17,7 +17,7 @@ from ._export_settings import (
     NEW_LAYER,
     SCREEN_LEVEL,
     ExportSettings,
-    channel_axis_of,
+    layer_settings,
     load_settings,
 )
 from ._keys import bind_keys
@@ -131,14 +131,13 @@ def plan_view_export(viewer: Any, settings: ExportSettings) -> ViewExport:
         from ._export_displayed import displayed_source
 
         canvas = np.asarray(viewer.canvas.background_color, dtype=float)[:3]
-        low, high = sorted(axis - len(view.order) for axis in view.order[-2:])
         export = displayed_source(
-            layers, background=tuple(map(float, canvas)), planes=(low, high)
+            layers, background=tuple(map(float, canvas)), view=view
         )
     else:
-        axis = channel_axis_of(layers[0]) if len(layers) == 1 else None
-        export = layers_to_export(layers, channel_axis=axis)
-    region = view_region(export, view)
+        axis = layer_settings(layers).channel_axis
+        export = layers_to_export(layers, channel_axis=axis, view=view)
+    region = view_region(export, view, planes=settings.planes)
     destination = None
     if not is_new_layer:
         destination = _free_path(settings, export.source.name)
@@ -294,21 +293,31 @@ def _write(what: ViewExport) -> Any:
     """Return the engine that writes the view; called in the thread of its job."""
     from ..engines import plan_export, write_export
     from ._export_stored import in_stored_order
+    from ._export_wish import number_of
 
     settings, export, region = what.settings, what.export, what.region
+    channels = None
     if not settings.as_displayed:
+        channels = layer_settings(what.layers).channels
         export, (region,) = in_stored_order(export, what.layers, (region,))
+        if export.channels is not None:
+            chosen = range(len(export.channels)) if channels is None else channels
+            channels = tuple(export.channels[index] for index in chosen)
+    is_outlined = region.outline is not None
+    fill = number_of(settings.fill_value, "The fill value") or 0.0
     plan = plan_export(
         export.source,
         str(what.destination),
         region=region,
         level=what.level,
-        channels=export.channels,
+        channels=channels,
         format=settings.format,
         compression=settings.compression_of(settings.format),
         pyramid=settings.pyramid_of(settings.format),
         json=True if settings.json_file else None,
-        mask=settings.mask and region.outline is not None,
+        mask=is_outlined and settings.outside != "keep",
+        fill_value=int(fill) if fill.is_integer() else fill,
+        alpha=is_outlined and settings.outside == "alpha",
     )
     return write_export(plan)
 

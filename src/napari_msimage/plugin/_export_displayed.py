@@ -13,11 +13,14 @@ from ._export_layer import ExportLayer, layers_to_export, unwrapped
 from ._layers import CHANNEL_AXIS
 from ._pixel_views import StackedPixels
 from ._placement import is_same_place
+from ._sliders import layer_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+
+    from ._region_frame import ViewState
 
 _BLACK: Final = (0.0, 0.0, 0.0)
 _N_COLORS: Final = 3
@@ -27,7 +30,7 @@ def displayed_source(
     layers: Sequence[Any],
     *,
     background: Sequence[float] = _BLACK,
-    planes: tuple[int, int] = (-2, -1),
+    view: ViewState | None = None,
 ) -> ExportLayer:
     """Return visible layers of one image as they are drawn over one another.
 
@@ -37,8 +40,10 @@ def displayed_source(
         Bottom to top; those that are hidden are left out. In the window's thread.
     background : sequence of float, 3 numbers
         Red, green and blue of the canvas, from 0 to 1.
-    planes : (int, int)
-        Axes of the planes that outlines of labels are drawn in.
+    view : ViewState, optional
+        The viewer now: outlines of labels are drawn in the planes on the canvas, and
+        layers with many axes are taken at the sliders. By default the last two axes
+        are on the canvas.
 
     Returns
     -------
@@ -50,7 +55,7 @@ def displayed_source(
     ------
     ArgumentError
         If no layer is visible, or they are not of the same shape in the same place.
-    ArgumentTypeError, UnsupportedError
+    ArgumentTypeError, UnsupportedError, RegionError
         As `layers_to_export`.
     """
     visible = [unwrapped(layer) for layer in layers if layer.visible]
@@ -60,20 +65,20 @@ def displayed_source(
             "one, or export the raw data."
         )
         raise ArgumentError(msg)
-    parts = [layers_to_export([layer]) for layer in visible]
+    parts = [layers_to_export([layer], view=view) for layer in visible]
     for part in parts[1:]:
         _check_alike(parts[0], part)
     looks = [look_of(layer) for layer in visible]
     first = parts[0]
-    n_axes = len(first.axes)
-    plane_axes = tuple(axis % n_axes for axis in planes)
+    order = range(first.n_axes) if view is None else layer_order(view, first.n_axes)
+    low, high = sorted(first.axes.index(axis) for axis in order[-2:])
     canvas = np.array([*background, 1.0], dtype=np.float32)
     levels = tuple(
         DisplayedLevel(
             tuple(part.source.levels[index] for part in parts),
             tuple(looks),
             canvas,
-            (plane_axes[0], plane_axes[1]),
+            (low, high),
         )
         for index in range(len(first.source.levels))
     )

@@ -14,6 +14,7 @@ from ._layer_source import WRITTEN_TYPES, layer_parts, read_source, subject_of
 from ._layers import CHANNEL_AXIS, LAYER_METADATA_KEY
 from ._pixel_views import StackedPixels
 from ._placement import image_matrix, is_same_place
+from ._taken_axes import MAX_SPATIAL, cut_layer, taken_in_words
 from ._units import PIXEL
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     from ._layer_source import LayerSource
     from ._placement import FloatArray
+    from ._region_frame import ViewState
+    from ._taken_axes import CutLayer, TakenAxis
 
-_MAX_SPATIAL: Final = 3
 #: A colormap without a colour of its own for bright pixels, such as "viridis".
 _WHITE: Final = (1.0, 1.0, 1.0)
 
@@ -40,6 +42,8 @@ class ExportLayer:
     """Which axis of the layer each spatial axis of the source is."""
     units: tuple[str, ...]
     """Of the world coordinates, one per axis of the layer."""
+    taken: tuple[TakenAxis, ...] = ()
+    """Axes of the layer of which the source has one pixel."""
     channels: tuple[int, ...] | None = None
     """Which channels of the source the layers show; None: all."""
 
@@ -52,6 +56,14 @@ class ExportLayer:
     def to_world(self) -> FloatArray:
         """Image coordinates to world coordinates, all axes of the layer."""
         return image_to_world(self.matrix)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the source leaves out of the layer, as sentences for the user."""
+        words = taken_in_words(self.taken)
+        if words and self.source.channel_axis is None and not self.source.is_labels:
+            words += " If one of the axes holds channels, choose it under Channel axis."
+        return (words,) if words else ()
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -82,7 +94,10 @@ def spatial_shapes(source: ExportSource) -> tuple[tuple[int, ...], ...]:
 
 
 def layers_to_export(
-    layers: Sequence[Any], *, channel_axis: int | None = None
+    layers: Sequence[Any],
+    *,
+    channel_axis: int | None = None,
+    view: ViewState | None = None,
 ) -> ExportLayer:
     """Return image or labels layers as the source of an export.
 
@@ -93,6 +108,10 @@ def layers_to_export(
         image: alike in shape, pixel type and transform.
     channel_axis : int, optional
         Position of the channel axis in a layer that is not RGB.
+    view : ViewState, optional
+        The viewer now. Of layers with more than 3 spatial axes, those on the canvas are
+        exported, and of the others the last ones; along the rest, the pixel at the
+        sliders is taken.
 
     Returns
     -------
@@ -106,17 +125,21 @@ def layers_to_export(
     ArgumentTypeError
         If it is not an image or labels layer, or has pixels of an odd type.
     UnsupportedError
-        If it has more than 3 spatial axes.
+        If it has more than 3 spatial axes and there is no view, or it is turned along
+        one of which a pixel is to be taken.
+    RegionError
+        If a slider is beyond it.
     """
     if not len(layers):
         msg = "No layer is given; choose the image or labels layer to be exported."
         raise ArgumentError(msg)
     layers = [unwrapped(layer) for layer in layers]
-    sources = [_read(layer, channel_axis) for layer in layers]
+    cuts = [_cut(layer, channel_axis, view) for layer in layers]
+    sources = [_read(cut) for cut in cuts]
     names = [_channel_name(layer) for layer in layers]
-    first = sources[0]
+    first, whole = sources[0], cuts[0]
     if len(sources) > 1:
-        _check_channels(sources)
+        _check_channels(sources, cuts)
         axis: int | None = 0
         levels: tuple[Any, ...] = tuple(
             StackedPixels(parts)
@@ -140,56 +163,51 @@ def layers_to_export(
         channel_colors=tuple(map(_color_of, layers)) if is_split else None,
         is_rgb=first.rgb,
         is_labels=first.is_labels,
+        taken={one.name: one.pixel for one in whole.taken},
     )
-    is_spread = channel_axis is not None and not (first.rgb or first.is_labels)
-    if not is_spread:
-        axes = tuple(range(len(first.axis_names)))
-        return ExportLayer(source, first.matrix, axes, first.units)
-    return _with_all_axes(source, layers[0], first)
+    spatial = [i for i in range(len(whole.axes)) if i != first.channel_axis]
+    axes = tuple(whole.axes[i] for i in spatial)
+    return ExportLayer(source, whole.matrix, axes, whole.units, whole.taken)
 
 
-def _with_all_axes(source: ExportSource, layer: Any, read: LayerSource) -> ExportLayer:
-    """Return the source of a layer one of whose axes was taken for the channels."""
-    from ._layer_transform import attributes_to_placement, placement_to_matrix
-    from ._units import units_of_layer
-
-    _, attributes, _ = layer_parts(layer)
-    n_axes = len(read.axis_names) + 1
-    placement = attributes_to_placement(attributes, n_axes, read.subject)
-    axes = tuple(i for i in range(n_axes) if i != read.channel_axis)
-    units = units_of_layer(attributes.get("units"), n_axes, read.subject)
-    return ExportLayer(source, placement_to_matrix(placement, n_axes), axes, units)
-
-
-def _read(layer: Any, channel_axis: int | None) -> LayerSource:
-    """Return a checked layer; what is refused is told in words for an export."""
+def _cut(layer: Any, channel_axis: int | None, view: ViewState | None) -> CutLayer:
+    """Return a layer with as many axes as an export holds, if there is a view."""
     data, attributes, kind = layer_parts(layer)
-    name = str(attributes.get("name") or "")
     if kind not in WRITTEN_TYPES:
+        name = str(attributes.get("name") or "")
         msg = (
             f"The layer {name!r} is of type {kind}; pixels are exported of image and "
             "labels layers. Choose one of these."
         )
         raise ArgumentError(msg)
+    return cut_layer(data, attributes, kind, view=view, channel_axis=channel_axis)
+
+
+def _read(cut: CutLayer) -> LayerSource:
+    """Return a checked layer; what is refused is told in words for an export."""
+    channel_axis = cut.channel_axis
     try:
-        return read_source(data, attributes, kind, channel_axis=channel_axis)
+        return read_source(
+            cut.data, cut.attributes, cut.kind, channel_axis=channel_axis
+        )
     except UnsupportedError as err:
-        finest = data[0] if attributes.get("multiscale") else data
+        name = str(cut.attributes.get("name") or "")
+        finest = cut.data[0] if cut.attributes.get("multiscale") else cut.data
         shape = tuple(finest.shape)
         msg = (
-            f"{subject_of(name, kind == 'labels')} has the shape {shape}; layers of 2 "
-            f"or {_MAX_SPATIAL} spatial axes can be exported, with RGB colours or one "
-            "channel axis beside them. If one of the axes holds channels, say which "
-            "with channel_axis=...; export points in time one by one, as layers of "
-            "their own: layer.data[t]."
+            f"{subject_of(name, cut.kind == 'labels')} has the shape {shape}; layers "
+            f"of 2 or {MAX_SPATIAL} spatial axes can be exported, with RGB colours or "
+            "one channel axis beside them. If one of the axes holds channels, say "
+            "which with channel_axis=...; export points in time one by one, as layers "
+            "of their own: layer.data[t]."
         )
         raise UnsupportedError(msg) from err
 
 
-def _check_channels(sources: Sequence[LayerSource]) -> None:
+def _check_channels(sources: Sequence[LayerSource], cuts: Sequence[CutLayer]) -> None:
     """Refuse layers that are not channels of one image."""
     first = sources[0]
-    for source in sources:
+    for source, cut in zip(sources, cuts, strict=True):
         facts = {
             "is": (
                 source.channel_axis is not None or source.is_labels,
@@ -207,8 +225,8 @@ def _check_channels(sources: Sequence[LayerSource]) -> None:
                 f"{first.dtype}",
             ),
             "place": (
-                not is_same_place(source.matrix, first.matrix)
-                or source.units != first.units,
+                not is_same_place(cut.matrix, cuts[0].matrix)
+                or cut.units != cuts[0].units,
                 f"{source.subject} lies elsewhere, or in other units, than "
                 f"{first.subject}",
             ),

@@ -91,6 +91,11 @@ def _region_layer(
         key[layer_axis] = slice(first, stop)
         finest[layer_axis] = export.shapes[0][axis]
         shape[layer_axis] = export.shapes[level][axis]
+    for taken in export.taken:
+        pixel = taken.pixel_of(level)
+        start[taken.axis] = pixel
+        key[taken.axis] = slice(pixel, pixel + 1)
+        finest[taken.axis], shape[taken.axis] = taken.sizes[0], taken.sizes[level]
     matrix = level_matrix(export.matrix, finest, shape)
     matrix = matrix @ augmented(np.eye(n_axes), start)
     kept = {name: v for name, v in attributes.items() if name not in _REPLACED}
@@ -124,7 +129,8 @@ def _failures_of(data: Any, attributes: Any) -> Any:
 def _cropped(pixels: Any, key: tuple[slice, ...], failures: Any) -> Any:
     """Return a box of a level as an array that reads when it is converted."""
     room = type(pixels).__module__.partition(".")[0]
-    if room not in _LAZY or not hasattr(pixels, "ndim"):
+    is_cut = isinstance(pixels, CroppedPixels)
+    if room not in _LAZY or is_cut or not hasattr(pixels, "ndim"):
         return CroppedPixels(pixels, key)
     part = pixels[key]
     is_ours = room == "napari_msimage" and not isinstance(part, LevelView)

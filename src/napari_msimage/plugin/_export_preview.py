@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import os
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +22,8 @@ from ._export_request import (
     worded_error,
 )
 from ._export_rings import Segments, outline_segments
-from ._export_settings import NEW_LAYER, PYRAMIDS
+from ._export_settings import PYRAMIDS
+from ._export_wish import ALPHAS
 from ._free_space import free_bytes
 
 if TYPE_CHECKING:
@@ -112,11 +112,38 @@ class ExportPreview:
         return self.error is None and self.level is not None and is_planned
 
     @property
+    def takes(self) -> tuple[Any, ...]:
+        """What would be written; equal if that is the same."""
+        if self.plan is None:
+            bounds = [(region.lower, region.upper) for region in self.regions]
+            return tuple(bounds), self.level
+        files = [(file.path, file.window) for file in self.plan.files]
+        options = (self.plan.format, self.plan.channels, self.plan.options)
+        return tuple(files), self.level, *options, self.existing
+
+    @property
+    def clear_formats(self) -> tuple[str, ...]:
+        """Formats in which pixels outside of an outline can be transparent."""
+        if self.layer is None:
+            return ()
+        source, chosen = self.layer.source, self.wish.channels
+        axis = source.channel_axis
+        n_channels = 1 if axis is None else source.shape(0)[axis]
+        if chosen is not None and not self.wish.is_displayed:
+            n_channels = len(chosen)
+        if source.dtype != np.uint8:
+            return ()
+        if source.is_rgb and n_channels > 1:
+            return ALPHAS
+        return ALPHAS[:1] if n_channels == 1 and not source.is_rgb else ()
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know before, as sentences."""
+        taken = self.layer.notes if self.layer is not None else ()
         if self.plan is None:
-            return self._layer_notes
-        notes = [worded(note) for note in self.plan.notes]
+            return (*taken, *self._layer_notes)
+        notes = [*taken, *(worded(note) for note in self.plan.notes)]
         if len(self.plan.files) > 1:
             names = [os.path.basename(file.path) for file in self.plan.files]
             told = ", ".join(names[:_MAX_PATHS_TOLD])
@@ -163,7 +190,7 @@ def take_snapshot(
             shapes = _shapes_of(shapes_layer, selected=wish.region == "selected")
             snapshot = dataclasses.replace(snapshot, shapes=shapes)
         if wish.is_displayed and not wish.is_layer:
-            displayed = _displayed(viewer, layers)
+            displayed = _displayed(viewer, layers, snapshot.view)
             snapshot = dataclasses.replace(snapshot, displayed=displayed)
     except SOMAError as err:
         return dataclasses.replace(snapshot, error=worded_error(err))
@@ -182,15 +209,12 @@ def _shapes_of(layer: Any, *, selected: bool) -> DrawnShapes:
     return drawn_shapes(layer, selected=selected)
 
 
-def _displayed(viewer: Any, layers: Sequence[Any]) -> ExportLayer:
+def _displayed(viewer: Any, layers: Sequence[Any], view: ViewState) -> ExportLayer:
     from ._export_displayed import displayed_source
 
     background = np.asarray(viewer.canvas.background_color, dtype=float)[:3]
-    shown = [axis - viewer.dims.ndim for axis in viewer.dims.displayed[-2:]]
-    low, high = sorted(int(axis) for axis in shown)
-    return displayed_source(
-        layers, background=tuple(map(float, background)), planes=(low, high)
-    )
+    colors = tuple(map(float, background))
+    return displayed_source(layers, background=colors, view=view)
 
 
 def preview_export(snapshot: ExportSnapshot) -> ExportPreview:
@@ -233,7 +257,9 @@ def _with_image(found: ExportPreview) -> ExportPreview:
         layer = snapshot.displayed
         if layer is None:
             axis = snapshot.wish.channel_axis
-            layer = layers_to_export(snapshot.layers, channel_axis=axis)
+            layer = layers_to_export(
+                snapshot.layers, channel_axis=axis, view=snapshot.view
+            )
         return dataclasses.replace(found, layer=layer)
 
 
@@ -310,43 +336,33 @@ def _rows(
     has_pyramid = PYRAMIDS.get(wish.format, False)
     if wish.pyramid is not None and wish.format in PYRAMIDS:
         has_pyramid = wish.pyramid
-    table_of = functools.partial(
-        level_table, source, channels=channels, pyramid=has_pyramid
+    target: Any = wish.format
+    table = level_table(
+        source,
+        list(regions),
+        channels=channels,
+        pyramid=has_pyramid,
+        compression="none" if wish.compression == "none" else "zlib",
+        formats=() if wish.is_layer else (target,),
     )
-    tables = [table_of(region) for region in regions]
-    rows = []
-    for parts in zip(*tables, strict=True):
-        nbytes = sum(part.nbytes for part in parts)
-        rows.append(
-            ExportRow(
-                key=parts[0].key,
-                shapes=tuple(_spatial(source, part.shape) for part in parts),
-                pixel_size=parts[0].pixel_size,
-                nbytes=nbytes,
-                file_bytes=_file_bytes(parts, nbytes, wish, has_pyramid),
-                refusal=next(
-                    (
-                        p.refusals[wish.format]
-                        for p in parts
-                        if wish.format in p.refusals
-                    ),
-                    None,
-                ),
-            )
+    return tuple(
+        ExportRow(
+            key=row.key,
+            shapes=_spatial(source, row.shapes),
+            pixel_size=row.pixel_size,
+            nbytes=row.nbytes,
+            file_bytes=row.estimated_bytes.get(target),
+            refusal=row.refusals.get(target),
         )
-    return tuple(rows)
+        for row in table
+    )
 
 
-def _spatial(source: ExportSource, shape: Sequence[int]) -> tuple[int, ...]:
-    """Return a shape without the channel axis."""
-    return tuple(n for i, n in enumerate(shape) if i != source.channel_axis)
-
-
-def _file_bytes(
-    parts: Sequence[Any], nbytes: int, wish: ExportWish, has_pyramid: bool
-) -> int | None:
-    if wish.format == NEW_LAYER:
-        return None
-    if wish.compression == "none":
-        return round(nbytes * (4 / 3 if has_pyramid else 1))
-    return sum(int(part.estimated_bytes[wish.format]) for part in parts)
+def _spatial(
+    source: ExportSource, shapes: Sequence[tuple[int, ...]]
+) -> tuple[tuple[int, ...], ...]:
+    """Return shapes without the channel axis."""
+    axis = source.channel_axis
+    if axis is None:
+        return tuple(shapes)
+    return tuple(map(tuple, np.delete(np.array(shapes), axis, axis=1).tolist()))

@@ -6,9 +6,12 @@ import dataclasses
 import logging
 import weakref
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ._settings import PLUGIN_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -48,8 +51,13 @@ class ExportSettings:
     one pixel per pixel of the screen."""
     as_displayed: bool = False
     """Whether colours are exported instead of raw data."""
-    mask: bool = False
-    """Whether pixels outside of an outline are left out."""
+    planes: Literal["current", "all"] = "current"
+    """Which planes of a volume the current view means."""
+    outside: Literal["keep", "fill", "alpha"] = "keep"
+    """What becomes of pixels outside of an outline: as they are, one value, or
+    transparent where the format can do that."""
+    fill_value: str = "0"
+    """That value."""
     compression: str = DEFAULT
     """How files are compressed, where the format can be; or "default": as the format
     is by itself."""
@@ -103,18 +111,34 @@ def save_settings(settings: ExportSettings) -> None:
             setattr(page, name, value)
 
 
-#: Which axis of a layer was taken for its channels, as long as it is open.
-_channel_axes: weakref.WeakKeyDictionary[Any, int | None] = weakref.WeakKeyDictionary()
+@dataclasses.dataclass(frozen=True, slots=True)
+class LayerSettings:
+    """What the last export of some layers was done with."""
+
+    n_layers: int = 0
+    """How many layers they were."""
+    channel_axis: int | None = None
+    """Which axis of one layer was taken for its channels."""
+    channels: tuple[int, ...] | None = None
+    """Which channels were exported; None: all."""
 
 
-def channel_axis_of(layer: Any) -> int | None:
-    """Return the axis that the last export of a layer took for its channels."""
-    return _channel_axes.get(layer)
+#: By the first layer, as long as it is open.
+_of_layers: weakref.WeakKeyDictionary[Any, LayerSettings] = weakref.WeakKeyDictionary()
 
 
-def keep_channel_axis(layer: Any, axis: int | None) -> None:
-    """Keep which axis of a layer holds the channels for its next export."""
-    _channel_axes[layer] = axis
+def layer_settings(layers: Sequence[Any]) -> LayerSettings:
+    """Return what the last export of these layers was done with."""
+    found = _of_layers.get(layers[0])
+    is_same = found is not None and found.n_layers == len(layers)
+    return found if found is not None and is_same else LayerSettings()
+
+
+def keep_layer_settings(
+    layers: Sequence[Any], channel_axis: int | None, channels: tuple[int, ...] | None
+) -> None:
+    """Keep what an export of layers was done with for the next one."""
+    _of_layers[layers[0]] = LayerSettings(len(layers), channel_axis, channels)
 
 
 def _page() -> Any:

@@ -168,9 +168,9 @@ def read_source(
     is_labels = kind == "labels"
     name = str(attributes.get("name") or "")
     subject = subject_of(name, is_labels)
-    pyramid, is_multiscale = _levels_of(data, attributes, subject)
-    _check_not_empty(pyramid, subject)
-    rgb = not is_labels and _is_rgb(attributes, pyramid[0])
+    pyramid, is_multiscale = levels_of(data, attributes, subject)
+    check_not_empty(pyramid, subject)
+    rgb = not is_labels and is_rgb_layer(attributes, pyramid[0])
     dtype = _stored_dtype(pyramid[0], subject)
     if is_labels and dtype.kind not in "ui":
         msg = f"{subject} has pixels of type {dtype}; labels are integers."
@@ -190,7 +190,7 @@ def read_source(
         is_complete=is_multiscale,
         channel_axis=n_axes if rgb else None,
         axis_names=names,
-        axis_labels=_axis_labels(attributes.get("axis_labels"), n_axes),
+        axis_labels=given_labels(attributes.get("axis_labels"), n_axes),
         units=units,
         matrix=matrix,
         placement=placement,
@@ -208,10 +208,18 @@ def read_source(
 # Pixels ---------------------------------------------------------------------------
 
 
-def _levels_of(
+def levels_of(
     data: Any, attributes: Mapping[str, Any], subject: str
 ) -> tuple[list[Any], bool]:
-    """Return the levels of a layer's data, and whether it is multiscale."""
+    """Return the levels of a layer's data, and whether it is multiscale.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no level, or it is neither an image nor levels.
+    ArgumentTypeError
+        If a level is no array.
+    """
     from napari.layers.image._image_utils import guess_multiscale
 
     is_multiscale = attributes.get("multiscale")
@@ -249,7 +257,8 @@ def _as_array(level: Any, subject: str) -> Any:
     return level
 
 
-def _is_rgb(attributes: Mapping[str, Any], level: Any) -> bool:
+def is_rgb_layer(attributes: Mapping[str, Any], level: Any) -> bool:
+    """Tell whether the last axis of an image layer's arrays holds colours."""
     from napari.layers.image._image_utils import guess_rgb
 
     rgb = attributes.get("rgb")
@@ -257,7 +266,8 @@ def _is_rgb(attributes: Mapping[str, Any], level: Any) -> bool:
     return bool(guess_rgb(shape) if rgb is None else rgb) and len(shape) > 1
 
 
-def _check_not_empty(levels: Sequence[Any], subject: str) -> None:
+def check_not_empty(levels: Sequence[Any], subject: str) -> None:
+    """Refuse levels without pixels, or of a size that is not known."""
     for level in levels:
         # dask does not know the sizes of what a mask picked
         if any(size != size for size in level.shape):
@@ -360,12 +370,10 @@ def _axis_names(
     labels: Any, n_axes: int, subject: str
 ) -> tuple[tuple[str, ...], list[str]]:
     """Return a usable name per axis, napari's order, and notes."""
-    defaults = [*reversed(SPATIAL_AXES[:n_axes])]
-    # more axes than supported: names for the message only
-    defaults = [f"axis {i}" for i in range(n_axes - len(defaults))] + defaults
+    defaults = _default_names(n_axes)
     given = [str(label).strip() for label in labels or ()]
     if len(given) != n_axes:
-        return tuple(defaults), []
+        return defaults, []
     names, odd = [], []
     for label, default in zip(given, defaults, strict=True):
         is_default = _is_default(label)
@@ -375,7 +383,7 @@ def _axis_names(
             odd.append(label)
     if len(set(names)) != n_axes:
         odd = given
-        names = defaults
+        names = [*defaults]
     notes = []
     if odd:
         notes.append(
@@ -385,7 +393,14 @@ def _axis_names(
     return tuple(names), notes
 
 
-def _axis_labels(labels: Any, n_axes: int) -> tuple[str | None, ...]:
+def _default_names(n_axes: int) -> tuple[str, ...]:
+    """Return the names of spatial axes that nobody named, napari's order."""
+    names = tuple(reversed(SPATIAL_AXES[:n_axes]))
+    # more axes than supported: for messages only
+    return (*(f"axis {i}" for i in range(n_axes - len(names))), *names)
+
+
+def given_labels(labels: Any, n_axes: int) -> tuple[str | None, ...]:
     """Return the names of the axes as they were given, None for defaults."""
     given = [str(label) for label in labels or ()]
     if len(given) != n_axes:
@@ -405,16 +420,21 @@ def _is_default(label: str) -> bool:
     return not text or _DEFAULT_LABEL.fullmatch(text) is not None
 
 
+def checked_channel_axis(axis: int, n_axes: int, subject: str) -> int:
+    """Return a channel axis counted from the first one; refuse what is no axis."""
+    if isinstance(axis, bool) or not -n_axes <= axis < n_axes:
+        msg = (
+            f"{subject} has {n_axes} axes, 0 to {n_axes - 1}; axis {axis!r} cannot be "
+            "its channel axis."
+        )
+        raise ArgumentError(msg)
+    return axis % n_axes
+
+
 def _with_channel_axis(source: LayerSource, axis: int) -> LayerSource:
     """Return the layer with one of its axes taken for the channels."""
     n_axes = len(source.axis_names)
-    if isinstance(axis, bool) or not -n_axes <= axis < n_axes:
-        msg = (
-            f"{source.subject} has {n_axes} axes, 0 to {n_axes - 1}; axis {axis!r} "
-            "cannot be its channel axis."
-        )
-        raise ArgumentError(msg)
-    axis %= n_axes
+    axis = checked_channel_axis(axis, n_axes, source.subject)
     others = [i for i in range(n_axes) if i != axis]
     matrix = source.matrix
     if matrix[axis, others].any() or matrix[others, axis].any():
@@ -435,23 +455,16 @@ def _with_channel_axis(source: LayerSource, axis: int) -> LayerSource:
     names, _ = _axis_names(
         [source.axis_names[i] for i in others], n_axes - 1, source.subject
     )
-    defaults = tuple(reversed(SPATIAL_AXES[: n_axes - 1]))
+    # defaults count the channel axis as spatial
+    are_shifted = source.axis_names == _default_names(n_axes)
     return dataclasses.replace(
         source,
         channel_axis=axis,
-        axis_names=defaults if _are_shifted(source.axis_names) else names,
+        axis_names=_default_names(n_axes - 1) if are_shifted else names,
         axis_labels=tuple(source.axis_labels[i] for i in others),
         units=tuple(source.units[i] for i in others),
         matrix=matrix[np.ix_(kept, kept)],
         placement=None,
-    )
-
-
-def _are_shifted(names: Sequence[str]) -> bool:
-    """Tell whether names are defaults, which count the channel axis as spatial."""
-    return tuple(names) == tuple(
-        [f"axis {i}" for i in range(len(names) - len(SPATIAL_AXES))]
-        + [*reversed(SPATIAL_AXES[: len(names)])]
     )
 
 

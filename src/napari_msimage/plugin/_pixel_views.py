@@ -1,4 +1,4 @@
-"""Lazy views of layers' pixels as they are to be stored: another type, stacked."""
+"""Lazy views of layers' pixels: of another type, stacked, without some axes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..engines import BoxReader, DisplayArray
 from ._level_view import LevelView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -77,6 +77,50 @@ class StackedPixels:
     def __getitem__(self, box: tuple[slice, ...]) -> npt.NDArray[Any]:
         parts = [reader.read(tuple(box[1:])) for reader in self._readers[box[0]]]
         return np.stack(parts)
+
+
+class TakenPixels:
+    """A level at one pixel along some of its axes; a box of the others reads its part.
+
+    Parameters
+    ----------
+    pixels : array-like
+        The level.
+    taken : mapping of int to int
+        Which pixel, by axis.
+    """
+
+    def __init__(self, pixels: Any, taken: Mapping[int, int]) -> None:
+        self._reader = BoxReader(pixels)
+        self._taken = dict(taken)
+        self.dtype: np.dtype[Any] = np.dtype(pixels.dtype)
+        self.shape = tuple(int(size) for size in self._left(pixels.shape))
+
+    @property
+    def chunks(self) -> Any:
+        """Sizes in which the level is read best; None if it does not say."""
+        chunks = getattr(self._reader.pixels, "chunks", None)
+        return self._left(chunks) if chunks else None
+
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """What is shown a part of."""
+        return (self._reader.pixels,)
+
+    def __getitem__(self, box: tuple[slice, ...]) -> npt.NDArray[Any]:
+        left = iter(box)
+        n_axes = len(self.shape) + len(self._taken)
+        key = [
+            slice(self._taken[axis], self._taken[axis] + 1)
+            if axis in self._taken
+            else next(left)
+            for axis in range(n_axes)
+        ]
+        return self._reader.read(tuple(key)).squeeze(tuple(self._taken))
+
+    def _left(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """Return what there is per axis without the axes that are taken."""
+        return tuple(v for axis, v in enumerate(values) if axis not in self._taken)
 
 
 def stored_pixels(level: Any) -> tuple[Any, bool]:

@@ -15,7 +15,13 @@ import numpy as np
 from ..engines import ImageRegion
 from ..errors import ArgumentError, RegionError, UnsupportedError
 from ._export_layer import image_to_world, spatial_shapes, unwrapped
-from ._units import unit_factor
+from ._sliders import (
+    layer_order,
+    layer_units,
+    nearest_pixel,
+    pixel_of_level,
+    sliced_positions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,11 +148,10 @@ def canvas_frame(
         )
         raise UnsupportedError(msg)
     n_axes = len(matrix) - 1
-    offset = len(view.order) - n_axes
-    order = [axis - offset for axis in view.order if axis >= offset]
+    order = layer_order(view, n_axes)
     vertical, horizontal = order[-2:]
     displayed = [vertical, horizontal]
-    factors = _unit_factors(view, units, offset, subject)
+    factors = layer_units(view, units, subject)
     part = matrix[np.ix_([*displayed, n_axes], [*displayed, n_axes])].copy()
     part[2] = (0, 0, 1)
     scale = np.append([factors[axis] for axis in displayed], 1.0)
@@ -157,27 +162,8 @@ def canvas_frame(
             "bounds of a region."
         )
         raise ArgumentError(msg)
-    return CanvasFrame(
-        (vertical, horizontal), tuple(order[:-2]), to_canvas, offset, factors
-    )
-
-
-def _unit_factors(
-    view: ViewState, units: Sequence[str], offset: int, subject: str
-) -> tuple[float, ...]:
-    if view.units is None or len(view.units) < len(units):
-        return (1.0,) * len(units)
-    factors = []
-    for shown, unit in zip(view.units[offset:], units, strict=True):
-        factor = unit_factor(shown, unit)
-        if factor is None:
-            msg = (
-                f"{subject} is in {unit}, the viewer in {shown}, which do not compare. "
-                "Set the units of one of them."
-            )
-            raise ArgumentError(msg)
-        factors.append(factor)
-    return tuple(factors)
+    offset = len(view.order) - n_axes
+    return CanvasFrame((vertical, horizontal), order[:-2], to_canvas, offset, factors)
 
 
 def image_frame(layer: ExportLayer, view: ViewState) -> CanvasFrame:
@@ -237,30 +223,16 @@ def plane_bounds(
         If `planes` makes no sense.
     """
     bounds = {}
-    positions = _sliced_positions(layer, frame, point)
+    positions = sliced_positions(layer.matrix, frame.sliced, frame.factors, point)
     for layer_axis, position in positions.items():
         if layer_axis not in layer.axes:
-            continue  # channels
+            continue  # channels, or what is taken at one pixel
         axis = layer.axes.index(layer_axis)
         if planes == "current":
-            # half to even, as napari rounds
-            bounds[axis] = bounds_of_plane(layer.source, axis, int(np.rint(position)))
+            bounds[axis] = bounds_of_plane(layer.source, axis, nearest_pixel(position))
         else:
             bounds[axis] = _bounds_of_range(layer.source, axis, planes)
     return bounds
-
-
-def _sliced_positions(
-    layer: ExportLayer, frame: CanvasFrame, point: Sequence[float]
-) -> dict[int, float]:
-    """Return the data coordinates where napari slices the layer."""
-    axes = list(frame.sliced)
-    if not axes:
-        return {}
-    back = inverse(layer.matrix)
-    world = np.array([point[frame.offset + a] * frame.factors[a] for a in axes])
-    data = back[np.ix_(axes, axes)] @ world + back[axes, -1]
-    return dict(zip(axes, map(float, data), strict=True))
 
 
 def bounds_of_plane(source: ExportSource, axis: int, index: int) -> tuple[float, float]:
@@ -296,8 +268,7 @@ def bounds_of_plane(source: ExportSource, axis: int, index: int) -> tuple[float,
         raise RegionError(msg)
     lower, upper = float(index), float(index + 1)
     for size in sizes[1:]:
-        # the coarse plane over the centre, in whole numbers
-        plane = (2 * index + 1) * size // (2 * sizes[0])
+        plane = pixel_of_level(index, sizes[0], size)
         lower = max(lower, plane * sizes[0] / size)
         upper = min(upper, (plane + 1) * sizes[0] / size)
     return lower, upper

@@ -24,10 +24,11 @@ from ._region_frame import (
     plane_bounds,
     source_axes,
 )
+from ._sliders import nearest_pixel, sliced_positions
 from ._units import units_of_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..engines import ImageRegion
     from ._export_layer import ExportLayer
@@ -59,6 +60,8 @@ class DrawnShapes:
     """Data to world."""
     units: tuple[str, ...]
     """Of the world coordinates."""
+    properties: tuple[Mapping[str, Any], ...] = ()
+    """Further facts of each shape, by name; empty text where one has no value."""
 
     @property
     def subject(self) -> str:
@@ -104,7 +107,7 @@ def drawn_shapes(layer: Any, *, selected: bool = False) -> DrawnShapes:
     attributes = layer.as_layer_data_tuple()[1]
     placement = attributes_to_placement(attributes, n_axes, subject)
     data, kinds, widths = layer.data, layer.shape_type, layer.edge_width
-    labels = _labels(layer)
+    labels, properties = _labels(layer), _properties(layer.features)
     return DrawnShapes(
         name=str(layer.name),
         corners=tuple(np.array(data[i], dtype=np.float64) for i in indices),
@@ -113,7 +116,21 @@ def drawn_shapes(layer: Any, *, selected: bool = False) -> DrawnShapes:
         labels=tuple(labels[i] for i in indices),
         matrix=check_matrix(placement_to_matrix(placement, n_axes), subject),
         units=units_of_layer(attributes.get("units"), n_axes, subject),
+        properties=tuple(properties[i] for i in indices),
     )
+
+
+def _properties(features: Any) -> list[dict[str, Any]]:
+    """Return the features of each shape."""
+    if not len(features.columns):
+        return [{} for _ in range(len(features))]
+    rows = zip(
+        features.to_dict("records"), features.isna().to_dict("records"), strict=True
+    )
+    return [
+        {str(name): "" if missing[name] else value for name, value in row.items()}
+        for row, missing in rows
+    ]
 
 
 def _labels(layer: Any) -> list[str]:
@@ -228,14 +245,14 @@ def _region_of(context: _Context, index: int) -> ImageRegion:
     outline, lower, upper = _outline(context, index, flat, what)
     axes = source_axes(context.layer, context.frame)
     rounding = _rounding(context.to_image, flat)
-    bounds = _planes_of(context, corners[0])
+    bounds = _planes_of(context, corners[0], what)
     for column, axis in enumerate(axes):
         bounds[axis] = (
             _snapped(context.layer, axis, float(lower[column]), rounding[column]),
             _snapped(context.layer, axis, float(upper[column]), rounding[column]),
         )
     is_box = len(outline) == 4 and is_along_axes(_rounded(outline, rounding))
-    return make_region(
+    region = make_region(
         context.layer.source,
         bounds,
         what=what,
@@ -243,6 +260,9 @@ def _region_of(context: _Context, index: int) -> ImageRegion:
         outline=None if is_box else outline,
         outline_axes=axes,
     )
+    if not shapes.properties:
+        return region
+    return dataclasses.replace(region, properties=shapes.properties[index])
 
 
 def _outline(
@@ -267,7 +287,9 @@ def _outline(
     return outline, outline.min(axis=0), outline.max(axis=0)
 
 
-def _planes_of(context: _Context, corner: FloatArray) -> dict[int, tuple[float, float]]:
+def _planes_of(
+    context: _Context, corner: FloatArray, what: str
+) -> dict[int, tuple[float, float]]:
     """Return the bounds along the axes that are not on the canvas."""
     layer, frame, shapes, view = (
         context.layer,
@@ -282,7 +304,23 @@ def _planes_of(context: _Context, corner: FloatArray) -> dict[int, tuple[float, 
     for axis in context.drawn.sliced:
         position = float(world[axis]) / context.drawn.factors[axis]
         point[context.drawn.offset + axis] = position
+    _check_taken(context, point, what)
     return plane_bounds(layer, frame, "current", point)
+
+
+def _check_taken(context: _Context, point: Sequence[float], what: str) -> None:
+    """Refuse a shape at another point in time, say, than the image is taken at."""
+    layer, frame = context.layer, context.frame
+    positions = sliced_positions(layer.matrix, frame.sliced, frame.factors, point)
+    for taken in layer.taken:
+        pixel = nearest_pixel(positions[taken.axis])
+        if pixel != taken.pixel:
+            msg = (
+                f"{what} lies at {pixel} along axis {taken.name}; the slider is at "
+                f"{taken.pixel}. Move the slider there, or export the current plane "
+                "instead of that of the shape."
+            )
+            raise RegionError(msg)
 
 
 # Rounding -------------------------------------------------------------------------

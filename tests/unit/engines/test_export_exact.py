@@ -18,6 +18,7 @@ from napari_msimage.engines import (
     _export_blocks,
     _export_npy,
     _export_tiff,
+    _export_tiles,
     _export_zarr,
     export_region,
     plan_export,
@@ -50,8 +51,8 @@ class Chunked:
 def _small_blocks(monkeypatch):
     """Let small images have many blocks."""
     monkeypatch.setattr(_export_npy, "_BLOCK_BYTES", 600)
-    monkeypatch.setattr(_export_tiff, "_READ_BYTES", 600)
-    monkeypatch.setattr(_export_tiff, "_TILE", 16)
+    monkeypatch.setattr(_export_tiles, "_READ_BYTES", 600)
+    monkeypatch.setattr(_export_tiles, "_TILE", 16)
     monkeypatch.setattr(_export_zarr, "_READ_BYTES", 600)
     monkeypatch.setattr(_export_zarr, "_CHUNK", 16)
 
@@ -262,7 +263,7 @@ def test_npy_keeps_types(tmp_path, dtype):
 
 @pytest.mark.parametrize("name", ["a.npy", "a.tif", "a.zarr"])
 def test_blocks_of_the_source_are_read_once(tmp_path, monkeypatch, name):
-    for module in (_export_tiff, _export_zarr):
+    for module in (_export_tiles, _export_zarr):
         monkeypatch.setattr(module, "_READ_BYTES", 20000)
     monkeypatch.setattr(_export_npy, "_BLOCK_BYTES", 20000)
     level = Chunked(noise((3, 300, 400)), (1, 64, 64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import signal
@@ -120,7 +121,43 @@ def test_progress_rises_to_the_end(tmp_path):
         steps = list(write_export(plan))
         done = [step.done for step in steps]
         assert done == sorted(done)
-        assert steps[-1].done == steps[-1].total == 3 * 600 * 700
+        assert steps[-1].done == steps[-1].total
+        assert steps[-2].done < steps[-2].total
+        if name == "a.zarr":  # read once more for a coarser level
+            assert steps[-1].total == 3 * (2 * 600 * 700 + 300 * 350)
+        else:
+            assert steps[-1].total == 3 * 600 * 700
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.tif", "a.png", "a.zarr"])
+def test_a_source_that_hangs_is_left_behind(tmp_path, name):
+    is_read, may_go_on = threading.Event(), threading.Event()
+
+    class Hanging:
+        shape, dtype, ndim = (3, 2000, 2000), np.dtype(np.uint8), 3
+
+        def __getitem__(self, key):
+            is_read.set()
+            may_go_on.wait(60)
+            return np.zeros(
+                [
+                    len(range(*s.indices(n)))
+                    for s, n in zip(key, self.shape, strict=True)
+                ],
+                np.uint8,
+            )
+
+    source = dataclasses.replace(slide(shape=(3, 9, 9)), levels=(Hanging(),))
+    before = set(threading.enumerate())
+    engine = write_export(plan_export(source, tmp_path / name))
+    while not is_read.is_set():
+        next(engine)
+    engine.close()
+    assert names_in(tmp_path) == []
+    may_go_on.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+    assert names_in(tmp_path) == []
 
 
 def test_complete_files_of_other_regions_stay(tmp_path):
@@ -195,6 +232,31 @@ def test_files_that_cannot_grow(tmp_path, name):
     assert "Cannot write " in done
     assert str(tmp_path / name) in done
     assert ": File too large. " in done
+    assert names_in(tmp_path) == []
+
+
+def test_chunks_that_are_still_written_leave_nothing(tmp_path, monkeypatch):
+    """Zarr gives up at the first chunk that fails, while others are being written."""
+    local = pytest.importorskip("zarr.storage._local")
+    bands = set()
+    lock = threading.Lock()
+    real = local._put
+
+    def put(path, value, *args, **more):
+        if path.name != "zarr.json":
+            with lock:
+                is_first = path.parent not in bands
+                bands.add(path.parent)
+            if is_first:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            time.sleep(0.2)
+        return real(path, value, *args, **more)
+
+    monkeypatch.setattr(local, "_put", put)
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 600, 6000), "uint8")
+    with pytest.raises(StorageError, match=r"disk was full before .*a.zarr"):
+        export_region(slide(pixels), tmp_path / "a.zarr", pyramid=False)
+    time.sleep(1)
     assert names_in(tmp_path) == []
 
 
@@ -484,3 +546,30 @@ def test_memory_does_not_depend_on_the_width(tmp_path, name):
     """
     peak = float(_python(code))
     assert peak < 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
+@pytest.mark.parametrize("is_wide", [False, True], ids=["512", "row"])
+def test_memory_does_not_depend_on_the_width_of_tiff(tmp_path, is_wide):
+    """Rows of 4 million pixels, in blocks of 512 or of whole rows."""
+    code = f"""
+        import sys
+        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        from test_export_safety import Lazy, slide
+        from napari_msimage.engines import export_region
+
+        def peak():
+            lines = open("/proc/self/status").read().splitlines()
+            facts = dict(line.split(":", 1) for line in lines)
+            return int(facts["VmHWM"].split()[0]) / 1e3
+
+        for size in (300, 4_000_000):
+            level = Lazy((3, 32, size))
+            if {is_wide}:
+                level.chunks = (1, 1, size)
+            export_region(slide(level), {str(tmp_path)!r} + f"/{{size}}a.tif")
+            if size == 300:
+                before = peak()
+        print(peak() - before)
+    """
+    assert float(_python(code)) < 200

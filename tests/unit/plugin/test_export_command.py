@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 from napari.components import ViewerModel
@@ -19,7 +22,7 @@ from napari_msimage.plugin._export_command import (
 from napari_msimage.plugin._export_layer import layers_to_export
 from napari_msimage.plugin._export_settings import (
     ExportSettings,
-    keep_channel_axis,
+    keep_layer_settings,
     load_settings,
     save_settings,
 )
@@ -209,12 +212,40 @@ def test_channels_are_those_of_the_last_time(tmp_path):
     layer = Image(np.arange(5 * 2 * 30 * 40).reshape(5, 2, 30, 40), name="stack")
     viewer = viewer_with(layer, zoom=2, center=(14.5, 19.5))
     settings = ExportSettings(str(tmp_path), "npy", "0")
-    with pytest.raises(SOMAError, match="If one of the axes holds channels"):
-        plan_view_export(viewer, settings)
-    keep_channel_axis(layer, 1)
+    assert plan_view_export(viewer, settings).export.source.channel_axis is None
+    keep_layer_settings([layer], 1, None)
     viewer.dims.set_point(0, 3)
     run(_export_command._write(plan_view_export(viewer, settings)))
     assert np.array_equal(np.load(tmp_path / "stack_view.npy")[0], layer.data[3])
+    keep_layer_settings([layer], 1, (1,))
+    run(_export_command._write(plan_view_export(viewer, settings)))
+    found = np.load(tmp_path / "stack_view_2.npy")
+    assert np.array_equal(found[0, 0], layer.data[3, 1])
+    assert found.shape == (1, 1, 30, 40)
+
+
+def test_planes_are_those_of_the_last_time(tmp_path):
+    layer = Image(np.arange(5 * 30 * 40).reshape(5, 30, 40), name="stack")
+    viewer = viewer_with(layer, zoom=2, center=(14.5, 19.5))
+    settings = ExportSettings(str(tmp_path), "npy", "0", planes="all")
+    run(_export_command._write(plan_view_export(viewer, settings)))
+    assert np.array_equal(np.load(tmp_path / "stack_view.npy"), layer.data)
+
+
+def test_what_is_outside_of_a_turned_view_is_as_the_last_time(tmp_path):
+    layer = Image(np.full((100, 100), 9, np.uint8), name="turned", rotate=30)
+    viewer = viewer_with(layer, zoom=2, center=(60, 20), size=(60, 60))
+    settings = ExportSettings(
+        str(tmp_path), "npy", "0", outside="fill", fill_value="200"
+    )
+    run(_export_command._write(plan_view_export(viewer, settings)))
+    found = np.load(tmp_path / "turned_view.npy")
+    assert set(np.unique(found)) == {9, 200}
+    assert found[0, 0] == found[-1, -1] == 200
+    settings = dataclasses.replace(settings, format="png", outside="alpha")
+    run(_export_command._write(plan_view_export(viewer, settings)))
+    with PIL.Image.open(tmp_path / "turned_view.png") as picture:
+        assert picture.mode == "LA"
 
 
 def test_new_layers_are_added():

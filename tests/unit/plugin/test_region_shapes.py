@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import shapely
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 
+from napari_msimage.engines import plan_export
 from napari_msimage.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -393,3 +396,16 @@ RINGS = [rectangle(0, 0, 5, 5), rectangle(10, 10, 15, 15)]
 def test_names_of_shapes(features, text, names):
     shapes = Shapes(RINGS, features=features, text=text)
     assert drawn_shapes(shapes).labels == names
+
+
+def test_properties_of_shapes_go_into_names_of_files(tmp_path):
+    features = {"class": ["gland", None], "score": [0.5, np.nan], "n": [3, 4]}
+    layer, shapes = image(), Shapes(RINGS, features=features)
+    drawn = drawn_shapes(shapes)
+    assert dict(drawn.properties[1]) == {"class": "", "score": "", "n": 4}
+    regions = regions_in(layer, shapes)
+    source = layers_to_export([layer]).source
+    path = tmp_path / "{class}_{score}_{n:02}.npy"
+    plan = plan_export(source, path, region=list(regions))
+    names = [os.path.basename(file.path) for file in plan.files]
+    assert names == ["gland_0.5_03.npy", "____04.npy"]

@@ -16,7 +16,7 @@ from magicgui.widgets import (
 )
 
 from .._export_settings import COMPRESSIONS, NEW_LAYER, PYRAMIDS, ExportSettings
-from .._export_wish import ALPHAS, ExportWish
+from .._export_wish import ExportWish
 from ._export_channels import ChannelList
 from ._parts import LABEL_WIDTH, let_shrink, rows
 from ._region_fields import RegionFields
@@ -79,6 +79,7 @@ class ExportFields(Container[Widget]):
         super().__init__(labels=False)
         self._on_change = on_change
         self._is_filling = False
+        self._clear_formats: tuple[str, ...] = ()
         self._offers: dict[str, list[Choice]] = {
             "level": list(_LEVEL_RULES),
             "axis": [("none: all axes are spatial", None)],
@@ -191,7 +192,9 @@ class ExportFields(Container[Widget]):
             self.pyramid.value = has_pyramid
         self.json.value = settings.json_file
         self.colors.value = settings.as_displayed
-        self.mask.value = "fill" if settings.mask else "keep"
+        if settings.outside in [value for _, value in self._offers["mask"]]:
+            self.mask.value = settings.outside
+        self.fill_value.value = settings.fill_value
 
     def _arrange_fields(self) -> None:
         """Put the fields in three groups of rows; tables come between them."""
@@ -301,7 +304,15 @@ class ExportFields(Container[Widget]):
             self.offer("compression", self.compression, [(c, c) for c in choices])
             self._fill(self.compression, choices[0])
         self._fill(self.pyramid, PYRAMIDS.get(target, False))
-        is_clear = target in ALPHAS
+        self._offer_masks()
+
+    def allow_clear(self, formats: tuple[str, ...]) -> None:
+        """Offer transparent pixels in these formats only."""
+        self._clear_formats = formats
+        self._offer_masks()
+
+    def _offer_masks(self) -> None:
+        is_clear = self.format.value in self._clear_formats
         masks = [one for one in _MASKS if one[1] != "alpha" or is_clear]
         self.offer("mask", self.mask, masks)
 

@@ -83,16 +83,33 @@ def follow_visibility(widget: Any, on_change: Callable[[bool], object]) -> None:
         A bound method that takes whether it can be seen.
     """
     from qtpy.QtCore import QEvent, QObject
+    from qtpy.QtWidgets import QDockWidget
 
     listener = weakref.WeakMethod(on_change)
     kinds = {QEvent.Type.Show: True, QEvent.Type.Hide: False}
 
     class Follower(QObject):
+        dock: Any = None
+
         def eventFilter(self, watched: Any, event: Any) -> bool:
-            kind, tell = event.type(), listener()
-            if kind in kinds and not event.spontaneous() and tell is not None:
-                tell(kinds[kind])
+            kind = event.type()
+            if kind in kinds and not event.spontaneous():
+                self.follow_dock()
+                self.tell(kinds[kind])
             return False
+
+        def follow_dock(self) -> None:
+            """Listen to the dock: a tab in front of it hides no widget for Qt."""
+            dock = widget.parent()
+            while dock is not None and not isinstance(dock, QDockWidget):
+                dock = dock.parent()
+            if dock is not None and dock is not self.dock:
+                dock.visibilityChanged.connect(self.tell)
+            self.dock = dock
+
+        def tell(self, is_visible: bool) -> None:
+            if (tell := listener()) is not None:
+                tell(is_visible)
 
     widget.installEventFilter(Follower(widget))
 

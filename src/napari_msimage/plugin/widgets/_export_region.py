@@ -9,17 +9,17 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from magicgui.widgets import PushButton
+from magicgui.widgets import Container, PushButton, Widget
 
-from .._export_settings import keep_channel_axis, load_settings
+from .._export_settings import keep_layer_settings, load_settings
 from .._export_wish import SELECTED, SourceChoice, source_of_layer, sources_in
 from ._export_choices import ExportChoices
+from ._export_opened import open_results
 from ._export_overlay import ExportOutline, follow_visibility
 from ._export_results import (
     add_regions,
     keep_settings,
     may_replace,
-    open_results,
     plan_in_words,
     show_in_folder,
     words_of,
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 _TITLE: Final = "Export region"
 #: A view that moves is planned this often; longer than questions wait for newer ones.
 _VIEW_MS: Final = 200
-#: The table has many columns.
-_MIN_WIDTH: Final = 390
+#: Still leaves most of a small window to the canvas.
+_MIN_WIDTH: Final = 300
 
 
 class ExportRegion(ExportChoices):
@@ -56,10 +56,11 @@ class ExportRegion(ExportChoices):
     def __init__(self, napari_viewer: Any) -> None:
         # widgets get the viewer behind a proxy that warns of private attributes
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self._keeps_message = False
-        self._is_ready = self._runs_next = self._is_hidden = False
+        self._is_hidden = True  # until it is shown
+        self._is_ready = self._runs_next = self._has_moved = False
         self._n_changes = self._n_asked = self._n_answered = 0
         self._is_adding = self._is_told = self._needs_bounds = False
+        self._told_beside: Any = None
         self._changed: list[str] = []
         self._written: ExportPlan | None = None
         self._part = RunPart(
@@ -88,7 +89,13 @@ class ExportRegion(ExportChoices):
         self.show_folder = PushButton(
             text="Show in folder", tooltip="Show the file in the file manager"
         )
-        self._part.buttons.extend([self.open_result, self.show_folder])
+        self._results: Container[Widget] = Container(
+            widgets=[self.open_result, self.show_folder],
+            layout="horizontal",
+            labels=False,
+        )
+        self._results.margins = (0, 0, 0, 0)
+        self.append(self._results)
         self.table = ExportTable(self._on_level_clicked)
         self._notes = Message()
         column = [
@@ -99,7 +106,7 @@ class ExportRegion(ExportChoices):
             self._bottom.native,
         ]
         self._part.lay_out(self, column, self._notes)
-        order_tabs(self.outline, *self._part.buttons)
+        order_tabs(self.outline, *self._results, *self._part.buttons)
         self.native.setMinimumWidth(_MIN_WIDTH)
         self._show_notes(())
         self._outline = ExportOutline(self._viewer)
@@ -179,7 +186,8 @@ class ExportRegion(ExportChoices):
     @property
     def is_planning(self) -> bool:
         """Whether anything has changed since what is shown was planned."""
-        return self._n_answered != self._n_changes
+        has_changed = self._n_answered != self._n_changes
+        return has_changed or (self._has_moved and self._is_other_level())
 
     @property
     def message(self) -> str:
@@ -216,8 +224,7 @@ class ExportRegion(ExportChoices):
             [layer for layer in viewer.layers if layer._type_string == "shapes"]
         )
         if is_gone and before != SELECTED and not self._part.is_running:
-            self._say(f"{name!r} was removed.")
-            self._is_told = True
+            self._tell_user(f"{name!r} was removed.")
         keeps = is_gone or self._is_adding or (self._is_told and before == after)
         self._on_image(keep_message=keeps)
 
@@ -279,15 +286,20 @@ class ExportRegion(ExportChoices):
     # The plan
 
     def _on_camera(self) -> None:
-        is_view = self.place.region.value == "view"
-        if is_view or (self.level.value == "screen" and self._is_other_level()):
+        if self.place.region.value == "view":
             self._on_view()
+        elif self.level.value == "screen":
+            self._has_moved = True
+            self._look_soon()
 
     def _on_view(self) -> None:
         """Plan again soon, as often as the window can take it."""
+        self._n_changes += 1
+        self._look_soon()
+
+    def _look_soon(self) -> None:
         if self._life.is_over or self._part.is_running or self._is_hidden:
             return  # a hidden form catches up when it is shown again
-        self._n_changes += 1
         if not self._throttle.isActive():
             self._throttle.start()
 
@@ -301,12 +313,17 @@ class ExportRegion(ExportChoices):
             self._changed.append(layer.name)
 
     def _plan_softly(self) -> None:
-        """Plan again; what was planned before stays shown until then."""
+        """Plan what has changed; what was planned before stays shown until then."""
         if self._life.is_over or self._part.is_running:
+            return
+        if self._has_moved and self._is_other_level():
+            self._n_changes += 1
+        self._has_moved = False
+        if self._n_asked == self._n_changes:
             return
         if self.place.is_drawn:
             self._propose_destination()
-        self._ask(keep_message=self._is_told)
+        self._ask(is_update=True)
 
     def _plan_again(self, _: Any = None, *, keep_message: bool = False) -> None:
         """Plan what is filled in now, a moment later and in another thread."""
@@ -316,27 +333,27 @@ class ExportRegion(ExportChoices):
         self._n_changes += 1
         self._is_told = self._is_told and keep_message
         self._update_buttons()
-        self._ask(keep_message=keep_message)
+        self._ask()
 
-    def _ask(self, *, keep_message: bool) -> None:
-        self._keeps_message = keep_message
+    def _ask(self, *, is_update: bool = False) -> None:
         if not self._is_ready:
             self._life.questions.ask(warm_up)
             return
         source = self._source
         if source is None:
             self._preview = self._shown = None
-            self._n_answered = self._n_changes
+            self._n_answered = self._n_asked = self._n_changes
             self._life.questions.close()
             self._show(None)
-            if not keep_message:
+            if not self._is_told:
                 self._say("Open an image first; regions of it can be exported then.")
             return
-        if not keep_message and not self.message:
+        if not self.message:
             self._say("Looking at the image…")
-        self._n_asked = self._n_changes
+        self._n_asked, self._has_moved = self._n_changes, False
         snapshot = self._snapshot(source)
-        self._life.questions.ask(functools.partial(preview_of, snapshot))
+        question = functools.partial(preview_of, snapshot)
+        self._life.questions.ask(question, is_update=is_update)
 
     def _snapshot(self, source: SourceChoice) -> ExportSnapshot:
         from .._export_preview import take_snapshot
@@ -350,9 +367,11 @@ class ExportRegion(ExportChoices):
         if isinstance(answer, str):
             self._on_ready()
             return
-        self._n_answered = self._n_asked
+        is_newest = not self._life.questions.is_waiting
+        if is_newest:
+            self._n_answered = self._n_asked
         if isinstance(answer, Exception):
-            self._runs_next = False
+            self._runs_next = self._is_told = False
             self._show(None)
             self._say(sentence_of(answer), is_error=True)
             return
@@ -361,20 +380,34 @@ class ExportRegion(ExportChoices):
             self._needs_bounds = False
             self._fill_bounds(answer)
         self._show(answer)
-        if self.wish != answer.wish:  # this image has other levels, axes or channels
-            self._plan_again(keep_message=self._keeps_message)
+        if is_newest and self.wish != answer.wish:
+            # this image has other levels, axes or channels
+            self._plan_again(keep_message=True)
             return
-        if not self._keeps_message or answer.error is not None:
-            self._say(plan_in_words(answer), is_error=answer.error is not None)
+        self._say_plan(answer)
         self._update_buttons()
         if self._runs_next and not self.is_planning:
             self._runs_next = False
             self._start()
 
+    def _say_plan(self, preview: ExportPreview) -> None:
+        """Say what is planned, unless something else was told since it is planned."""
+        if self._told_beside is None:
+            self._told_beside = preview.takes
+        if preview.error is not None or preview.takes != self._told_beside:
+            self._is_told = False
+        if not self._is_told:
+            self._say(plan_in_words(preview), is_error=preview.error is not None)
+
+    def _tell_user(self, text: str) -> None:
+        """Say what stays said until another plan is shown than the next one."""
+        self._say(text)
+        self._is_told, self._told_beside = True, None
+
     def _on_ready(self) -> None:
         """Begin, once everything was imported."""
         self._is_ready = True
-        self._plan_again(keep_message=self._keeps_message)
+        self._plan_again(keep_message=True)
 
     def _show(self, preview: ExportPreview | None) -> None:
         """Show what was planned: levels, channels, notes, outline."""
@@ -388,6 +421,7 @@ class ExportRegion(ExportChoices):
         self._shown, self._shown_key = preview, self.image.value
         self.offer_levels(source.keys)
         self.level_unit.value = unit_in_words(self.level.value, source.units)
+        self.allow_clear(preview.clear_formats)
         self._show_planes(preview)
         self._show_channels(preview)
         self.table.show(preview.rows, preview.level, source.units)
@@ -410,8 +444,7 @@ class ExportRegion(ExportChoices):
         for part in (self._top, self._middle, self._bottom):
             part.enabled = not is_running
         self._channels_row.setEnabled(not is_running)
-        has_result = self._written is not None and not is_running
-        self.open_result.visible = self.show_folder.visible = has_result
+        self._results.visible = self._written is not None and not is_running
 
     def _start(self) -> None:
         preview = self._preview
@@ -425,8 +458,9 @@ class ExportRegion(ExportChoices):
         if not preview.can_run:
             return
         self._folder = keep_settings(preview, self._folder)
-        if (source := self._source) is not None and len(source.layers) == 1:
-            keep_channel_axis(source.layers[0], preview.wish.channel_axis)
+        if (source := self._source) is not None:
+            wish = preview.wish
+            keep_layer_settings(source.layers, wish.channel_axis, wish.channels)
         if preview.plan is None:
             self._add_layers(preview)
             return
@@ -451,8 +485,7 @@ class ExportRegion(ExportChoices):
             self._is_adding = False
         names = ", ".join(repr(layer.name) for layer in added[:3])
         more = f" and {len(added) - 3} more" if len(added) > 3 else ""
-        self._say(f"Added {names}{more}.")
-        self._is_told = True
+        self._tell_user(f"Added {names}{more}.")
 
     def _words_of(self, run: ExportRun, outcome: Outcome[Names]) -> str:
         """Return how a run ended, in words; keep its result."""
@@ -464,6 +497,7 @@ class ExportRegion(ExportChoices):
     def _on_end(self) -> None:
         """Look at the layers again, which may have changed during the run."""
         self._is_adding = self._is_told = True
+        self._told_beside = None
         try:
             self._on_layers()
         finally:

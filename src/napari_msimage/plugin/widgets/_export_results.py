@@ -1,13 +1,14 @@
-"""What comes before and after an export: consent, new layers, words, files opened."""
+"""What comes before and after an export: consent, settings, new layers, words."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ...errors import ArgumentError, SOMAError
+import numpy as np
+
 from .._export_settings import DEFAULT, ExportSettings, save_settings
 from ._jobs import Outcome, sentence_of
 from ._parts import confirm
@@ -21,11 +22,6 @@ _TITLE: Final = "Export region"
 _MAX_PATHS_ASKED: Final = 5
 #: As in the preferences.
 _ANSWERS: Final = {True: "yes", False: "no"}
-
-#: Files of an export with many regions are opened up to this number.
-MAX_OPENED: Final = 20
-#: Extra layers of which a format's reader would not know the place.
-_UNPLACED: Final = ("png", "npy", "ome-tiff")
 
 
 def may_replace(parent: Any, existing: Sequence[str]) -> bool:
@@ -54,7 +50,9 @@ def keep_settings(preview: ExportPreview, folder: str) -> str:
             format=wish.format,
             level="screen" if wish.level == "screen" else str(preview.level),
             as_displayed=wish.is_displayed,
-            mask=wish.mask != "keep",
+            planes="all" if wish.planes == "all" else "current",
+            outside=wish.mask,
+            fill_value=wish.fill_value,
             compression=wish.compression or DEFAULT,
             pyramid=DEFAULT if wish.pyramid is None else _ANSWERS[wish.pyramid],
             json_file=wish.json,
@@ -106,7 +104,11 @@ def plan_in_words(preview: ExportPreview) -> str:
 
 def without_pixels(plan: ExportPlan) -> ExportPlan:
     """Return a plan that keeps no image open, for what comes after the run."""
-    source = dataclasses.replace(plan.source, levels=())
+    source = plan.source
+    nothing = np.zeros((), source.dtype)
+    shapes = [source.shape(level) for level in range(len(source.levels))]
+    levels = tuple(np.broadcast_to(nothing, shape) for shape in shapes)
+    source = dataclasses.replace(source, levels=levels)
     return dataclasses.replace(plan, source=source)
 
 
@@ -152,153 +154,3 @@ def show_in_folder(path: str) -> bool:
 
     url = QUrl.fromLocalFile(os.path.dirname(os.path.abspath(path)))
     return bool(QDesktopServices.openUrl(url))
-
-
-def open_results(
-    viewer: Any,
-    plan: ExportPlan,
-    add: Callable[[Callable[[], object]], object],
-    on_error: Callable[[str], object],
-) -> Any:
-    """Open the files of an export in a viewer, where their pixels came from.
-
-    The window stays alive while they are read. Files of formats that do not tell
-    napari where they lie are put there.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        The viewer.
-    plan : ExportPlan
-        What was written.
-    add : callable
-        Called with a function that adds the layers, once they are read.
-    on_error : callable
-        Called with a sentence if they cannot be opened.
-    """
-    from napari.qt.threading import create_worker
-
-    viewer = getattr(viewer, "__wrapped__", viewer)
-    files = plan.files[:MAX_OPENED]
-    if plan.format == "soma":
-        return [_open_soma(viewer, file.path, add, on_error) for file in files]
-    worker = create_worker(
-        _read_all,
-        plan,
-        _progress={"desc": "Opening the exported files", "total": 0},
-        _start_thread=False,
-        _ignore_errors=True,
-    )
-    worker.returned.connect(lambda layers: add(lambda: _add(viewer, layers)))
-    worker.errored.connect(lambda err: on_error(_sentence_of(err)))
-    worker.start()
-    return worker
-
-
-def _open_soma(
-    viewer: Any,
-    path: str,
-    add: Callable[[Callable[[], object]], object],
-    on_error: Callable[[str], object],
-) -> Any:
-    """Open an image of ours, as our reader does."""
-    from napari.qt.threading import create_worker
-
-    from .._open import OpenRequest, add_layers, read_layers
-
-    worker = create_worker(
-        read_layers,
-        OpenRequest(path),
-        _progress={"desc": "Opening SOMA image", "total": 0},
-        _start_thread=False,
-        _ignore_errors=True,
-    )
-    worker.returned.connect(lambda layers: add(lambda: add_layers(viewer, layers)))
-    worker.errored.connect(lambda err: on_error(_sentence_of(err)))
-    worker.start()
-    return worker
-
-
-def _read_all(plan: ExportPlan) -> list[Any]:
-    """Return layer tuples of all files; in a thread."""
-    found: list[Any] = []
-    for file in plan.files[:MAX_OPENED]:
-        layers = _read(file.path)
-        name = os.path.basename(file.path)
-        if plan.format in _UNPLACED:
-            layers = [_placed(layer, plan, file, name) for layer in layers]
-        found += layers
-    return found
-
-
-def _read(path: str) -> Sequence[Any]:
-    import npe2
-
-    try:
-        layers: Sequence[Any] = npe2.read([path], stack=False)
-    except ValueError as err:
-        hint = ""
-        if path.endswith(".zarr"):
-            hint = " The plugin napari-ome-zarr opens OME-Zarr: install it first."
-        msg = f"napari has no reader for {path!r}.{hint}"
-        raise ArgumentError(msg) from err
-    return layers
-
-
-def _placed(layer: Any, plan: ExportPlan, file: Any, name: str) -> Any:
-    """Return a layer tuple where its pixels came from, with colours as they are."""
-    import numpy as np
-
-    from ...storage import CHANNEL_AXIS
-    from .._layer_source import layer_parts
-    from .._layer_transform import placement_arguments
-    from .._placement import image_matrix
-    from .._units import PIXEL
-
-    data, attributes, kind = layer_parts(layer)
-    kept = {k: v for k, v in attributes.items() if k in ("name", "metadata")}
-    source, n_axes = plan.source, len(file.to_world) - 1
-    shown = (source.coordinate_names or source.spatial_names[::-1])[::-1]
-    axes = (*shown, CHANNEL_AXIS) if plan.format == "png" else plan.file_axes
-    levels = data if isinstance(data, list) else [data]
-    if levels[0].ndim == n_axes:
-        axes = tuple(name for name in axes if name != CHANNEL_AXIS)
-    if levels[0].ndim != len(axes):
-        return data, {**kept, "name": name}, kind  # the reader has its own idea
-    wanted: tuple[str, ...] = shown
-    if CHANNEL_AXIS in axes:
-        wanted = (*shown, CHANNEL_AXIS) if plan.is_rgb else (CHANNEL_AXIS, *shown)
-    if wanted != axes:
-        levels = [one.transpose([axes.index(n) for n in wanted]) for one in levels]
-        data = levels if isinstance(data, list) else levels[0]
-    order = [source.spatial_names.index(n) for n in shown]
-    to_world = file.to_world[np.ix_([*order, n_axes], [*order, n_axes])]
-    arguments: dict[str, Any] = {
-        **placement_arguments(None, to_world @ image_matrix(n_axes), n_axes),
-        "units": tuple(source.units[axis] or PIXEL for axis in order),
-    }
-    if plan.is_rgb and wanted[-1] == CHANNEL_AXIS:
-        arguments["rgb"] = True
-    elif wanted[0] == CHANNEL_AXIS and not isinstance(data, list):
-        arguments["channel_axis"] = 0
-        name_of = source.channel_names
-        names = [name_of[i] if name_of else str(i) for i in plan.channels or ()]
-        kept["name"] = [f"{name} {one}" for one in names]
-        return data, {**kept, **arguments}, kind
-    if source.is_labels:
-        kind = "labels"
-        data = np.asarray(data)
-    return data, {**kept, "name": name, **arguments}, kind
-
-
-def _add(viewer: Any, layers: Sequence[Any]) -> None:
-    from .._layer_source import layer_parts
-
-    for data, attributes, kind in map(layer_parts, layers):
-        getattr(viewer, f"add_{kind}")(data, **attributes)
-
-
-def _sentence_of(err: BaseException) -> str:
-    if isinstance(err, SOMAError):
-        return sentence_of(err)
-    return f"The file was written, but napari cannot open it: {err}"

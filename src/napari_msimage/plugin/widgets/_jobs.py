@@ -316,34 +316,53 @@ class Questions:
 
         self._on_answer = weakref.WeakMethod(on_answer)
         self._question: Callable[[], Any] | None = None
-        self._number = 0
-        self._n_threads = 0
+        self._number = self._first_wanted = 0
+        self._open: set[int] = set()
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(delay_ms)
         self._timer.timeout.connect(self._start)
 
-    def ask(self, question: Callable[[], Any]) -> None:
-        """Ask; older questions are forgotten."""
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an answer is still to come."""
+        return self._question is not None or self._is_answering
+
+    def ask(self, question: Callable[[], Any], *, is_update: bool = False) -> None:
+        """Ask; questions that nobody answers yet are forgotten.
+
+        Parameters
+        ----------
+        question : callable
+            Called in a thread; returns the answer.
+        is_update : bool
+            Whether an older question that is being answered is wanted too: it is
+            waited for. Otherwise the older ones are forgotten.
+        """
         self._question = question
         self._number += 1
+        if not is_update:
+            self._first_wanted = self._number
         self._timer.start()
 
     def close(self) -> None:
         """Forget all questions."""
         self._question = None
         self._number += 1
+        self._first_wanted = self._number
         self._timer.stop()
 
+    @property
+    def _is_answering(self) -> bool:
+        return any(number >= self._first_wanted for number in self._open)
+
     def _start(self) -> None:
-        question, self._question = self._question, None
-        if question is None:
+        question, number = self._question, self._number
+        if question is None or self._is_answering or len(self._open) >= _MAX_THREADS:
             return
-        if self._n_threads >= _MAX_THREADS:
-            self._question = question
-            return
-        self._n_threads += 1
-        tell = functools.partial(_tell, weakref.ref(self), self._number)
+        self._question = None
+        self._open.add(number)
+        tell = functools.partial(_tell, weakref.ref(self), number)
         threading.Thread(
             target=_answer,
             args=(question, tell),
@@ -352,9 +371,9 @@ class Questions:
         ).start()
 
     def _deliver(self, number: int, answer: Any) -> None:
-        self._n_threads -= 1
+        self._open.discard(number)
         on_answer = self._on_answer()
-        if number == self._number and on_answer is not None:
+        if number >= self._first_wanted and on_answer is not None:
             on_answer(answer)
         if not self._timer.isActive():
             self._start()

@@ -87,7 +87,27 @@ def rows(*fields: Widget) -> Container[Widget]:
         row = layout.itemAt(number).widget().layout()
         if row is not None:
             row.itemAt(0).widget().setMinimumWidth(LABEL_WIDTH)
+    leave_wheel(box.native)
     return box
+
+
+def leave_wheel(widget: Any) -> None:
+    """Have the wheel scroll a form, and change a field in it only after a click."""
+    from qtpy.QtCore import QEvent, QObject, Qt
+    from qtpy.QtWidgets import QAbstractSpinBox, QComboBox
+
+    class Guard(QObject):
+        def eventFilter(self, watched: Any, event: Any) -> bool:
+            is_left = event.type() == QEvent.Type.Wheel and not watched.hasFocus()
+            if is_left:
+                event.ignore()  # so that what is around it gets it
+            return is_left
+
+    guard = Guard(widget)
+    for kind in (QComboBox, QAbstractSpinBox):
+        for field in widget.findChildren(kind):
+            field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            field.installEventFilter(guard)
 
 
 def let_shrink(field: Widget) -> None:
