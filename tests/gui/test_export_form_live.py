@@ -214,8 +214,13 @@ def test_the_level_on_the_screen_is_looked_up_now_and_then(
     form.place.region.value = "shapes"
     form.level.value = "screen"
     planned()
-    asked, real = [], form._is_other_level
-    monkeypatch.setattr(form, "_is_other_level", lambda: asked.append(1) or real())
+    asked, real = [], ExportRegion._is_other_level
+
+    def is_other(form):
+        asked.append(form)
+        return real(form)
+
+    monkeypatch.setattr(ExportRegion, "_is_other_level", is_other)
 
     def move():
         viewer.scene.camera.center = np.add(viewer.scene.camera.center, (0, 1, 1))

@@ -300,7 +300,7 @@ def test_the_command_can_be_cancelled(viewer, qtbot, monkeypatch, tmp_path):
     monkeypatch.setattr(_export_command, "tell", lambda *args: told.append(args))
     viewer.add_image(np.zeros((400, 500), np.uint8), name="tissue")
 
-    def endless(what):
+    def endless(what, notes):
         while True:
             time.sleep(0.01)
             yield Progress(0, 100)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..errors import StorageError
+from ..errors import AlreadyExistsError, StorageError
 from ..storage import (
     CHANNEL_AXIS,
     LevelArray,
@@ -159,7 +159,7 @@ def coarser_pixels(
     pixels : ExportPixels
         What they are made from.
     folder : str
-        Where they are kept; what is there is removed.
+        Where they are kept; levels that a killed export has left there are removed.
     tick : Ticker
         Gets the bytes of `pixels`, once for each time that they are read.
 
@@ -167,11 +167,17 @@ def coarser_pixels(
     ------
     list of RegionPixels
         Finest first.
+
+    Raises
+    ------
+    AlreadyExistsError
+        If there is something else in that place.
     """
     if levels is None:
         yield []
         return
-    shutil.rmtree(folder, ignore_errors=True)
+    if os.path.lexists(folder):
+        _remove_levels(folder)
     os.makedirs(folder)
     try:
         arrays = _make(levels, pixels, folder, tick)
@@ -188,6 +194,26 @@ def coarser_pixels(
                 array.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_levels(folder: str) -> None:
+    """Remove levels that a killed export has left, and nothing else."""
+    is_folder = os.path.isdir(folder) and not os.path.islink(folder)
+    if not is_folder or any(not name.startswith("__") for name in _names_below(folder)):
+        msg = (
+            f"There is something at {folder!r}, where coarser levels are to be kept "
+            "for a while; it is left as it is. Move it away, choose another name, or "
+            "leave pyramid out."
+        )
+        raise AlreadyExistsError(msg)
+    shutil.rmtree(folder)
+
+
+def _names_below(folder: str) -> Iterator[str]:
+    """Yield the names of what is in folders in a folder, and of files beside them."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            yield from os.listdir(entry.path) if entry.is_dir() else [entry.name]
 
 
 def _make(

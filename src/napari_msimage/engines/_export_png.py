@@ -13,13 +13,15 @@ from ._export_pixels import TransposedPixels
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ._export_plan import ExportPlan
+    from ._export_plan import ExportPlan, PlannedFile
     from ._export_threads import Ticker
     from ._export_writers import ExportPixels
 
 #: Bytes read at a time, rows at a time.
 _READ_BYTES: Final = 12 * 2**20
 _ROWS: Final = 512
+#: Reading takes one part of so many of the time.
+_READING: Final = 8
 #: Of zlib: on tissue twice as fast as the default, for a tenth more bytes.
 _LEVEL: Final = 1
 #: Pillow's modes by number of channels and bytes of each.
@@ -32,13 +34,21 @@ _MODES: Final = {
 }
 
 
-def write_png(plan: ExportPlan, pixels: ExportPixels, path: str, tick: Ticker) -> None:
+def write_png(
+    plan: ExportPlan,
+    file: PlannedFile,
+    pixels: ExportPixels,
+    path: str,
+    tick: Ticker,
+) -> None:
     """Write one plane of pixels, gray or colours, as PNG.
 
     Parameters
     ----------
     plan : ExportPlan
         The plan.
+    file : PlannedFile
+        Which part of it.
     pixels : ExportPixels
         Pixels, of one plane.
     path : str
@@ -64,9 +74,10 @@ def write_png(plan: ExportPlan, pixels: ExportPixels, path: str, tick: Ticker) -
     for band in bands(ordered, len(rest), _ROWS, _READ_BYTES):
         image.paste(_band(band, Image), (0, top))
         top += len(band)
-        tick(band.nbytes // 2)
-    with open(path, "wb") as file:
-        target: Any = _Watched(file, tick)
+        tick(band.nbytes // _READING)
+    rest_bytes = file.nbytes - file.nbytes // _READING
+    with open(path, "wb") as opened:
+        target: Any = _Watched(opened, tick, rest_bytes, file.estimated_bytes)
         image.save(target, "png", compress_level=_LEVEL)
 
 
@@ -105,15 +116,31 @@ def _band(band: npt.NDArray[Any], image: Any) -> Any:
 
 
 class _Watched:
-    """A file that stops being written when the work is not wanted any more."""
+    """A file that stops being written when the work is not wanted any more.
 
-    def __init__(self, file: Any, tick: Ticker) -> None:
+    Parameters
+    ----------
+    file : file
+        What is written to.
+    tick : Ticker
+        Gets the bytes of pixels done.
+    n_bytes : int
+        How many bytes of pixels are to be written.
+    expected : int
+        Bytes that the file is expected to have.
+    """
+
+    def __init__(self, file: Any, tick: Ticker, n_bytes: int, expected: int) -> None:
         self._file = file
         self._tick = tick
+        self._left = n_bytes
+        self._ratio = n_bytes / expected
 
     def write(self, data: bytes) -> int:
         """Write bytes."""
-        self._tick()
+        done = min(self._left, round(len(data) * self._ratio))
+        self._left -= done
+        self._tick(done)
         return int(self._file.write(data))
 
     def flush(self) -> None:

@@ -55,7 +55,7 @@ def writer_of(
     if plan.format == "png":
         from ._export_png import write_png
 
-        return lambda path, tick: write_png(plan, pixels, path, tick)
+        return lambda path, tick: write_png(plan, file, pixels, path, tick)
     if plan.format == "ome-tiff":
         from ._export_tiff import write_tiff
 

@@ -26,6 +26,7 @@ from ._region_frame import image_frame, source_axes, view_state
 from ._region_view import view_region
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ..engines import ImageRegion
@@ -274,13 +275,14 @@ def _start_job(what: ViewExport) -> Any:
         msg = "A new layer is made at once, not in a thread."
         raise UnsupportedError(msg)
     path = str(what.destination)
+    notes: list[str] = []
     job: Job[Any] = Job(
-        functools.partial(_write, what),
+        functools.partial(_write, what, notes),
         subject=path,
         busy=f"{path!r} is being written.",
     )
     bar = cancelable_progress(total=100, desc=f"Exporting {what.destination.name}")
-    job.subscribe(functools.partial(_on_tick, bar, path))
+    job.subscribe(functools.partial(_on_tick, bar, path, notes))
     try:
         job.start()
     except SOMAError:
@@ -289,8 +291,11 @@ def _start_job(what: ViewExport) -> Any:
     return job
 
 
-def _write(what: ViewExport) -> Any:
-    """Return the engine that writes the view; called in the thread of its job."""
+def _write(what: ViewExport, notes: list[str]) -> Any:
+    """Return the engine that writes the view; called in the thread of its job.
+
+    What the user should know of the result is added to `notes`.
+    """
     from ..engines import plan_export, write_export
     from ._export_stored import in_stored_order
     from ._export_wish import number_of
@@ -319,10 +324,11 @@ def _write(what: ViewExport) -> Any:
         fill_value=int(fill) if fill.is_integer() else fill,
         alpha=is_outlined and settings.outside == "alpha",
     )
+    notes += [*what.export.notes, *plan.notes]
     return write_export(plan)
 
 
-def _on_tick(bar: Any, path: str, job: Any) -> None:
+def _on_tick(bar: Any, path: str, notes: Sequence[str], job: Any) -> None:
     """Show how far the work is, and how it ended; in the window's thread."""
     from ._export_request import worded
 
@@ -338,4 +344,5 @@ def _on_tick(bar: Any, path: str, job: Any) -> None:
     elif job.outcome.kind == "cancelled":
         tell(f"Cancelled; nothing was written to {path!r}.")
     elif job.outcome.kind == "done":
-        tell(f"The current view was exported to {path!r}.")
+        done = f"The current view was exported to {path!r}."
+        tell("\n".join((done, *map(worded, notes))))

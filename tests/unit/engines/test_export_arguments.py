@@ -165,6 +165,20 @@ def test_what_is_in_the_place_of_a_part_stays(tmp_path, ending, is_folder):
     assert not path.exists()
 
 
+def test_what_is_in_the_place_of_coarser_levels_stays(tmp_path):
+    precious = tmp_path / "a.ome.tif.levels.part" / "precious"
+    precious.parent.mkdir()
+    precious.write_text("mine")
+    given = source_of(np.zeros((1200, 1200), np.uint8), ("y", "x"))
+    with pytest.raises(AlreadyExistsError, match="leave pyramid out"):
+        export_region(given, tmp_path / "a.ome.tif", pyramid=True)
+    assert precious.read_text() == "mine"
+    precious.unlink()
+    (precious.parent / "level1" / "__schema").mkdir(parents=True)
+    export_region(given, tmp_path / "a.ome.tif", pyramid=True)
+    assert not precious.parent.exists()
+
+
 def test_what_is_in_the_place_of_the_metadata_of_a_part_stays(tmp_path):
     (tmp_path / "a.npy.json.part").write_text("mine")
     with pytest.raises(AlreadyExistsError, match="Move it away"):

@@ -55,6 +55,10 @@ def viewer_with(*layers, zoom=1.0, center=(120, 160), size=(100, 200)):
     return viewer
 
 
+def write_view(what):
+    return _export_command._write(what, [])
+
+
 # Settings
 
 
@@ -169,7 +173,7 @@ def test_files_hold_the_pixels_on_the_canvas(tmp_path):
     layer = image(name="tissue")
     viewer = viewer_with(layer, zoom=2, center=(99.5, 149.5))
     what = plan_view_export(viewer, ExportSettings(str(tmp_path), "npy", "0"))
-    run(_export_command._write(what))
+    run(write_view(what))
     pixels = np.load(tmp_path / "tissue_view.npy")
     assert np.array_equal(pixels, layer.data[0][75:125, 100:200])
 
@@ -178,7 +182,7 @@ def test_colours_as_displayed(tmp_path):
     layer = image(name="tissue", colormap="red", contrast_limits=(0, 255))
     viewer = viewer_with(layer, zoom=2, center=(99.5, 149.5))
     settings = ExportSettings(str(tmp_path), "npy", "0", as_displayed=True)
-    run(_export_command._write(plan_view_export(viewer, settings)))
+    run(write_view(plan_view_export(viewer, settings)))
     pixels = np.load(tmp_path / "tissue_view.npy")
     assert pixels.shape == (50, 100, 3)
     assert np.array_equal(pixels[..., 0], layer.data[0][75:125, 100:200])
@@ -191,7 +195,7 @@ def test_files_are_written_as_the_last_time(tmp_path):
     settings = ExportSettings(
         str(tmp_path), level="0", compression="none", pyramid="yes", json_file=True
     )
-    run(_export_command._write(plan_view_export(viewer, settings)))
+    run(write_view(plan_view_export(viewer, settings)))
     with tifffile.TiffFile(tmp_path / "tissue_view.ome.tif") as file:
         (series,) = file.series
         assert len(series.levels) > 1
@@ -215,10 +219,10 @@ def test_channels_are_those_of_the_last_time(tmp_path):
     assert plan_view_export(viewer, settings).export.source.channel_axis is None
     keep_layer_settings([layer], 1, None)
     viewer.dims.set_point(0, 3)
-    run(_export_command._write(plan_view_export(viewer, settings)))
+    run(write_view(plan_view_export(viewer, settings)))
     assert np.array_equal(np.load(tmp_path / "stack_view.npy")[0], layer.data[3])
     keep_layer_settings([layer], 1, (1,))
-    run(_export_command._write(plan_view_export(viewer, settings)))
+    run(write_view(plan_view_export(viewer, settings)))
     found = np.load(tmp_path / "stack_view_2.npy")
     assert np.array_equal(found[0, 0], layer.data[3, 1])
     assert found.shape == (1, 1, 30, 40)
@@ -228,7 +232,7 @@ def test_planes_are_those_of_the_last_time(tmp_path):
     layer = Image(np.arange(5 * 30 * 40).reshape(5, 30, 40), name="stack")
     viewer = viewer_with(layer, zoom=2, center=(14.5, 19.5))
     settings = ExportSettings(str(tmp_path), "npy", "0", planes="all")
-    run(_export_command._write(plan_view_export(viewer, settings)))
+    run(write_view(plan_view_export(viewer, settings)))
     assert np.array_equal(np.load(tmp_path / "stack_view.npy"), layer.data)
 
 
@@ -238,12 +242,14 @@ def test_what_is_outside_of_a_turned_view_is_as_the_last_time(tmp_path):
     settings = ExportSettings(
         str(tmp_path), "npy", "0", outside="fill", fill_value="200"
     )
-    run(_export_command._write(plan_view_export(viewer, settings)))
+    notes = []
+    run(_export_command._write(plan_view_export(viewer, settings), notes))
+    assert any("turned or sheared" in note for note in notes)
     found = np.load(tmp_path / "turned_view.npy")
     assert set(np.unique(found)) == {9, 200}
     assert found[0, 0] == found[-1, -1] == 200
     settings = dataclasses.replace(settings, format="png", outside="alpha")
-    run(_export_command._write(plan_view_export(viewer, settings)))
+    run(write_view(plan_view_export(viewer, settings)))
     with PIL.Image.open(tmp_path / "turned_view.png") as picture:
         assert picture.mode == "LA"
 
