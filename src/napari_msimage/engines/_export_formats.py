@@ -205,7 +205,7 @@ def _png_refusal(picture: Picture) -> str | None:
 
 
 def check_picture(picture: Picture, target: Format, subject: str) -> None:
-    """Check that a format can hold an image, and that its packages are there.
+    """Check that a format can hold an image.
 
     Raises
     ------
@@ -215,7 +215,6 @@ def check_picture(picture: Picture, target: Format, subject: str) -> None:
     if reason := refusal(picture, target):
         msg = f"Cannot export {subject}: {reason}"
         raise UnsupportedError(msg)
-    check_packages(target)
 
 
 def check_packages(target: Format, compression: str | None = None) -> None:

@@ -182,6 +182,9 @@ class _Planner:
         self._level = level
         self._channels = channels
         self._options = options
+        self._to_world = source.level_to_world(level)
+        self._pixel_size = pixel_size(source, level)
+        self._factors = np.divide(source.spatial_shape(0), source.spatial_shape(level))
 
     def files(
         self, regions: Sequence[ImageRegion | None], paths: Sequence[str]
@@ -199,6 +202,7 @@ class _Planner:
                 name = f" {region.name!r}" if region and region.name else ""
                 msg = f"Region {number} of {len(regions)}{name}: {err}"
                 raise RegionError(msg) from err
+        check_packages(self._target, self._options.compression)
         return tuple(files)
 
     def file(self, region: ImageRegion | None, path: str) -> PlannedFile:
@@ -209,13 +213,11 @@ class _Planner:
         if self._target == "ome-tiff" and picture.dtype == np.bool_:
             picture = dataclasses.replace(picture, dtype=np.dtype(np.uint8))
         check_picture(picture, self._target, repr(source.name))
-        check_packages(self._target, self._options.compression)
         self._check_options(picture)
         starts, stops = zip(
             *(b for i, b in enumerate(window) if i != source.channel_axis), strict=True
         )
-        factors = np.divide(source.spatial_shape(0), source.spatial_shape(level))
-        to_world = source.level_to_world(level)
+        to_world = self._to_world.copy()
         to_world[:-1, -1] += to_world[:-1, :-1] @ np.asarray(starts, float)
         return PlannedFile(
             path=path,
@@ -226,11 +228,11 @@ class _Planner:
             dtype=picture.dtype,
             nbytes=picture.nbytes,
             estimated_bytes=estimate(picture, self._target, self._options),
-            pixel_size=pixel_size(source, level),
+            pixel_size=self._pixel_size,
             origin=tuple(float(value) for value in to_world[:-1, -1]),
             to_world=to_world,
-            lower=tuple(float(v) for v in np.multiply(starts, factors)),
-            upper=tuple(float(v) for v in np.multiply(stops, factors)),
+            lower=tuple(float(v) for v in np.multiply(starts, self._factors)),
+            upper=tuple(float(v) for v in np.multiply(stops, self._factors)),
             json_path=json_path(path) if self._options.json else None,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,17 +134,25 @@ class ExportSource:
             if isinstance(level, LevelArray):
                 level.close()
 
+    @functools.cached_property
+    def _shapes(self) -> tuple[Shape, ...]:
+        return tuple(tuple(int(n) for n in level.shape) for level in self.levels)
+
+    @functools.cached_property
+    def spatial_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the levels, data axis order, without the channel axis."""
+        axis = self.channel_axis
+        return tuple(
+            tuple(n for i, n in enumerate(shape) if i != axis) for shape in self._shapes
+        )
+
     def shape(self, level: int) -> Shape:
         """Return the shape of a level, data axis order, channel axis included."""
-        return tuple(int(n) for n in self.levels[level].shape)
+        return self._shapes[level]
 
     def spatial_shape(self, level: int) -> Shape:
         """Return the shape of a level, data axis order, without the channel axis."""
-        return tuple(
-            n
-            for n, name in zip(self.shape(level), self.axis_names, strict=True)
-            if name != CHANNEL_AXIS
-        )
+        return self.spatial_shapes[level]
 
     def level_to_world(self, level: int) -> npt.NDArray[np.float64]:
         """Return the affine matrix from pixels of a level to world coordinates.

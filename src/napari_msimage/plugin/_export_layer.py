@@ -90,7 +90,7 @@ def unwrapped(thing: Any) -> Any:
 
 def spatial_shapes(source: ExportSource) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of the levels without the channel axis; data axis order."""
-    return tuple(source.spatial_shape(level) for level in range(len(source.levels)))
+    return source.spatial_shapes
 
 
 def layers_to_export(

@@ -161,7 +161,7 @@ def level_of_wish(
         raise ArgumentError(msg)
     if wish.level == "size":
         return nearest_level(source, number)
-    return max(level_within(source, number, region) for region in regions)
+    return level_within(source, number, list(regions))
 
 
 def plan_of_wish(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..coordinates import pixel_boxes
 from ..errors import SOMAError
-from ._export_outline import level_box
 from ._region_frame import apply, image_frame, plane_bounds, source_axes
 from ._units import unit_factor
 
@@ -61,11 +61,12 @@ def outline_segments(
     """
     try:
         if view.n_displayed != 2:
-            parts = [_box_edges(layer, one, level, view) for one in regions]
+            parts = [
+                _box_edges(layer, box, view) for box in _edges(layer, regions, level)
+            ]
         else:
-            parts = []
-            for region in regions[:_MAX_REGIONS]:
-                parts += _rings(layer, region, level, view, with_outlines)
+            shown = regions[:_MAX_REGIONS]
+            parts = _rings(layer, shown, level, view, with_outlines)
     except SOMAError:
         return None  # such a view has been refused, or the region was typed
     n_displayed = 2 if view.n_displayed == 2 else 3
@@ -73,55 +74,62 @@ def outline_segments(
 
 
 def _edges(
-    layer: ExportLayer, region: ImageRegion, level: int
-) -> list[tuple[float, float]]:
-    """Return the box of exported pixels in image coordinates."""
-    box = level_box(layer.source, region, level)
-    return [
-        (start * whole / size, stop * whole / size)
-        for (start, stop), whole, size in zip(
-            box, layer.shapes[0], layer.shapes[level], strict=True
-        )
-    ]
+    layer: ExportLayer, regions: Sequence[ImageRegion], level: int
+) -> npt.NDArray[np.float64]:
+    """Return the boxes of exported pixels in image coordinates, (n, n_axes, 2)."""
+    boxes = pixel_boxes(
+        [region.lower for region in regions],
+        [region.upper for region in regions],
+        layer.shapes[0],
+        layer.shapes[level],
+        axis_names=layer.source.spatial_names,
+    )
+    whole, size = np.array(layer.shapes[0]), np.array(layer.shapes[level])
+    edges: npt.NDArray[np.float64] = boxes * whole[:, None] / size[:, None]
+    return edges
 
 
 def _rings(
     layer: ExportLayer,
-    region: ImageRegion,
+    regions: Sequence[ImageRegion],
     level: int,
     view: ViewState,
     with_outlines: bool,
 ) -> list[Segments]:
+    """Return the edges of the boxes that the planes on the canvas cut."""
     frame = image_frame(layer, view)
     axes = source_axes(layer, frame)
-    edges = _edges(layer, region, level)
+    edges = _edges(layer, regions, level)
     try:
         shown = plane_bounds(layer, frame, "current", view.point)
     except SOMAError:
         return []  # the slider is beyond the image
+    is_cut = np.ones(len(edges), dtype=bool)
     for axis, (low, high) in shown.items():
         middle = (low + high) / 2
-        if not edges[axis][0] <= middle < edges[axis][1]:
-            return []
-    corner = np.array([edges[axis][0] for axis in axes])
-    opposite = np.array([edges[axis][1] for axis in axes])
-    rings = [np.where(_RING, opposite, corner)]
-    if with_outlines and region.outline is not None:
-        swapped = tuple(region.outline_axes) != axes
-        rings.append(region.outline[:, ::-1] if swapped else region.outline)
-    return [_closed(apply(frame.to_canvas, ring)) for ring in rings]
+        is_cut &= (edges[:, axis, 0] <= middle) & (middle < edges[:, axis, 1])
+    columns = zip(axes, _RING.T, strict=True)
+    boxes = np.stack([edges[is_cut, axis][:, side] for axis, side in columns], axis=-1)
+    lines = [_closed(boxes)]
+    for index in np.flatnonzero(is_cut).tolist() if with_outlines else ():
+        outline = regions[index].outline
+        if outline is not None:
+            swapped = tuple(regions[index].outline_axes) != axes
+            lines.append(_closed(outline[:, ::-1] if swapped else outline))
+    ends = np.concatenate(lines).reshape(-1, 2)
+    return [apply(frame.to_canvas, ends).reshape(-1, 2, 2)]
 
 
-def _closed(ring: npt.NDArray[np.float64]) -> Segments:
-    """Return the edges of a polygon."""
-    return np.stack([ring, np.roll(ring, -1, axis=0)], axis=1)
+def _closed(rings: npt.NDArray[np.float64]) -> Segments:
+    """Return the edges of polygons, (..., n_corners, 2)."""
+    edges = np.stack([rings, np.roll(rings, -1, axis=-2)], axis=-2)
+    return edges.reshape(-1, 2, 2)
 
 
 def _box_edges(
-    layer: ExportLayer, region: ImageRegion, level: int, view: ViewState
+    layer: ExportLayer, edges: npt.NDArray[np.float64], view: ViewState
 ) -> Segments:
     """Return the 12 edges of a box in the 3-D view, 4 of a plane."""
-    edges = _edges(layer, region, level)
     n_axes = layer.n_axes
     corners = []
     for choice in itertools.product((0, 1), repeat=len(edges)):

@@ -342,6 +342,45 @@ def test_the_table_has_a_row_per_level():
     assert "megapixels" in rows[0].refusals["png"]
 
 
+def test_the_table_of_many_regions_sums_up():
+    given = source(is_rgb=True)
+    bounds = [(0, 0, 100, 40), (3.5, 2, 9, 77), (20, 10, 21, 11)]
+    parts = [level_table(given, one, pyramid=True) for one in bounds]
+    rows = level_table(given, bounds, pyramid=True)
+    for row, *singles in zip(rows, *parts, strict=True):
+        assert row.shapes == tuple(one.shape for one in singles)
+        assert row.nbytes == sum(one.nbytes for one in singles)
+        for name, size in row.estimated_bytes.items():
+            total = sum(one.estimated_bytes[name] for one in singles)
+            assert abs(size - total) <= len(bounds)
+        assert row.pixel_size == singles[0].pixel_size
+
+
+def test_the_table_refuses_what_one_of_many_regions_is_refused_for():
+    given = source(((4, 2**15, 2**15),), ("z", "y", "x"))
+    small, deep = (0, 0, 0, 9, 9, 1), (0, 0, 0, 9, 9, 2)
+    huge = (0, 0, 0, 2**15, 2**15, 1)
+    for regions, words in (
+        ([small, small], None),
+        ([small, deep, small], "one plane"),
+        ([small, huge], "megapixels"),
+    ):
+        (row,) = level_table(given, regions, formats=("png", "npy"))
+        assert set(row.estimated_bytes) == {"png", "npy"}
+        assert list(row.refusals) == ([] if words is None else ["png"])
+        assert words is None or words in row.refusals["png"]
+
+
+def test_the_level_of_many_regions_has_few_pixels_in_each():
+    given = source(((80, 200), (40, 100), (20, 50)), ("y", "x"))
+    small, large = (0, 0, 10, 10), (0, 0, 200, 80)
+    assert level_within(given, 100, small) == 0
+    assert level_within(given, 4000, [small, large]) == 1
+    assert level_within(given, 1000, [large, small]) == 2
+    with pytest.raises(ArgumentError, match="1,000 pixels at its coarsest"):
+        level_within(given, 999, [small, large])
+
+
 @pytest.mark.parametrize(
     ("size", "unit", "level"),
     [

@@ -16,7 +16,7 @@ from magicgui.widgets import (
 )
 
 from .._export_settings import COMPRESSIONS, NEW_LAYER, PYRAMIDS, ExportSettings
-from .._export_wish import ExportWish
+from .._export_wish import ALPHAS, ExportWish
 from ._export_channels import ChannelList
 from ._parts import LABEL_WIDTH, let_shrink, rows
 from ._region_fields import RegionFields
@@ -79,7 +79,7 @@ class ExportFields(Container[Widget]):
         super().__init__(labels=False)
         self._on_change = on_change
         self._is_filling = False
-        self._clear_formats: tuple[str, ...] = ()
+        self._clear_formats: tuple[str, ...] = ALPHAS  # until the image is known
         self._offers: dict[str, list[Choice]] = {
             "level": list(_LEVEL_RULES),
             "axis": [("none: all axes are spatial", None)],

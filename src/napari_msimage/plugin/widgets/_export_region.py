@@ -391,16 +391,17 @@ class ExportRegion(ExportChoices):
             self._start()
 
     def _say_plan(self, preview: ExportPreview) -> None:
-        """Say what is planned, unless something else was told since it is planned."""
+        """Say what is planned, unless something was told, and it is planned still."""
+        takes = preview.takes
         if self._told_beside is None:
-            self._told_beside = preview.takes
-        if preview.error is not None or preview.takes != self._told_beside:
+            self._told_beside = takes
+        if preview.error is not None or takes != self._told_beside:
             self._is_told = False
         if not self._is_told:
             self._say(plan_in_words(preview), is_error=preview.error is not None)
 
     def _tell_user(self, text: str) -> None:
-        """Say what stays said until another plan is shown than the next one."""
+        """Say what stays said as long as the next plan is the one that is shown."""
         self._say(text)
         self._is_told, self._told_beside = True, None
 

@@ -29,11 +29,18 @@ class Message:
         label.setSizePolicy(policy.Ignored, policy.MinimumExpanding)
         self.native = label
         self.text = ""
-        self.is_error = False
+        self._colour: str | None = None
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the sentence is an error."""
+        return self._colour is not None
 
     def say(self, text: str, colour: str | None) -> None:
         """Show a sentence, in a colour if it is an error."""
-        self.text, self.is_error = text, colour is not None
+        if (text, colour) == (self.text, self._colour):
+            return  # Qt would style it again
+        self.text, self._colour = text, colour
         # a zero-width space lets a line break there
         self.native.setText(text.replace("/", "/\u200b").replace("_", "_\u200b"))
         self.native.setStyleSheet(f"color: {colour}" if colour else "")
