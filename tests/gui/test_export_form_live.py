@@ -11,7 +11,9 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QWidget
 
+from napari_msimage.engines import bytes_in_words
 from napari_msimage.plugin._export_settings import ExportSettings, save_settings
+from napari_msimage.plugin._export_wish import SELECTED
 from napari_msimage.plugin.widgets import _export_choices, _export_region
 from napari_msimage.plugin.widgets._export_region import ExportRegion
 from napari_msimage.plugin.widgets._jobs import Questions, running_jobs
@@ -394,6 +396,37 @@ def test_transparent_pixels_are_offered_where_they_can_be(viewer, form, planned)
     planned()
     assert form.mask.value == "keep"
     assert not form.is_message_error
+
+
+# Several layers, folders
+
+
+def test_selected_layers_stay_chosen_when_layers_are_added(
+    viewer, form, planned, qtbot
+):
+    layers = [viewer.add_image(np.full((40, 50), i, np.uint8)) for i in (1, 2)]
+    viewer.layers.selection = set(layers)
+    form.image.value = SELECTED
+    form.place.region.value = "whole"
+    form.format.value = "layer"
+    planned()
+    form.run.native.click()
+    planned()
+    assert len(viewer.layers) == 4
+    assert form.image.value == SELECTED
+    assert form._preview.layer.source.shape(0) == (2, 40, 50)
+    assert form.message.startswith("Added")
+
+
+def test_the_size_of_a_folder_is_told(viewer, form, folder, planned, qtbot):
+    viewer.add_image(np.arange(10**6, dtype=np.uint32).reshape(1000, 1000))
+    form.format.value = "ome-zarr"
+    form.place.region.value = "whole"
+    planned()
+    form.run.native.click()
+    qtbot.waitUntil(lambda: form.message.startswith("Exported"), timeout=20_000)
+    n_bytes = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    assert f"({bytes_in_words(n_bytes)})" in form.message
 
 
 # Questions

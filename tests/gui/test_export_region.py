@@ -818,9 +818,8 @@ def test_progress_rate_and_cancel(viewer, form, folder, wait_for, planned, slow)
 def test_a_real_export_is_cancelled_without_a_trace(
     viewer, form, folder, wait_for, planned
 ):
-    viewer.add_image(
-        SlowPixels((6000, 6000)), name="slow", contrast_limits=(0, 9), multiscale=False
-    )
+    slow = SlowPixels((12_000, 12_000), pause=0.2)
+    viewer.add_image(slow, name="slow", contrast_limits=(0, 9), multiscale=False)
     form.place.region.value = "whole"
     planned()
     form.run.native.click()
@@ -842,6 +841,7 @@ def test_a_layer_removed_while_it_is_exported(viewer, form, folder, wait_for, pl
     viewer.layers.remove(layer)
     wait_for(lambda: not form.is_running)
     assert form.message.startswith("Exported")
+    assert form.message.endswith("'slow' was removed meanwhile; all of it was written.")
     assert np.load(folder / "slow.npy", mmap_mode="r").shape == (3000, 3000)
     assert not form.run.enabled
 

@@ -130,12 +130,12 @@ def write_export(plan: ExportPlan) -> Generator[Progress, None, tuple[str, ...]]
         )
         raise ArgumentTypeError(msg)
     _check(plan)
+    yield Progress(0, plan.nbytes)  # to count all work takes a while
     before = n_written = 0
     try:
         with contextlib.closing(plan.source):
             work = [work_bytes(plan, _pixels(plan, file)) for file in plan.files]
             total = sum(work)
-            yield Progress(0, total)
             for file, most in zip(plan.files, work, strict=True):
                 with contextlib.closing(_write(plan, file)) as steps:
                     for done in steps:

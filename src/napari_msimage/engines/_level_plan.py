@@ -127,7 +127,7 @@ class LevelPlan:
 def bytes_in_words(nbytes: float) -> str:
     """Return a number of bytes as text, with a binary unit."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if nbytes < 1000:
+        if nbytes < 999.5:  # else it would be told as 1e+03
             if unit == "bytes":
                 return f"{nbytes:.0f} {'byte' if round(nbytes) == 1 else unit}"
             return f"{nbytes:.3g} {unit}"

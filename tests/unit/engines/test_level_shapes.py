@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_msimage.engines import bytes_in_words
 from napari_msimage.engines._level_shapes import (
     is_within,
     ladder,
@@ -142,3 +143,19 @@ class TestTiles:
     def test_deep_tiles_make_deep_tiles(self):
         found = choose_extents((500, 4096, 4096), (1, 512, 512), (128, 128, 128), None)
         assert found == (20, 256, 256)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "words"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1000, "0.977 KiB"),
+        (999.4 * 1024, "999 KiB"),
+        (999.6 * 1024, "0.976 MiB"),
+        (5000 * 2**40, "5,000 TiB"),
+    ],
+)
+def test_bytes_in_words(n_bytes, words):
+    assert bytes_in_words(n_bytes) == words

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from magicgui.widgets import Container, PushButton, Widget
@@ -62,6 +62,7 @@ class ExportRegion(ExportChoices):
         self._is_adding = self._is_told = self._needs_bounds = False
         self._told_beside: Any = None
         self._changed: list[str] = []
+        self._exported: tuple[Any, ...] = ()
         self._written: ExportPlan | None = None
         self._part = RunPart(
             viewer,
@@ -208,7 +209,7 @@ class ExportRegion(ExportChoices):
 
     def _on_layers(self) -> None:
         """Offer the layers that are open; keep the chosen one, or take the selected."""
-        if self._life.is_over:
+        if self._life.is_over or self._is_adding:
             return
         before, name = self.image.value, self._name_of_source()
         viewer = self._viewer
@@ -225,7 +226,7 @@ class ExportRegion(ExportChoices):
         )
         if is_gone and before != SELECTED and not self._part.is_running:
             self._tell_user(f"{name!r} was removed.")
-        keeps = is_gone or self._is_adding or (self._is_told and before == after)
+        keeps = is_gone or (self._is_told and before == after)
         self._on_image(keep_message=keeps)
 
     def _on_selection(self) -> None:
@@ -459,9 +460,11 @@ class ExportRegion(ExportChoices):
         if not preview.can_run:
             return
         self._folder = keep_settings(preview, self._folder)
-        if (source := self._source) is not None:
+        source = self._source
+        preview_layers = source.layers if source is not None else ()
+        if preview_layers:
             wish = preview.wish
-            keep_layer_settings(source.layers, wish.channel_axis, wish.channels)
+            keep_layer_settings(preview_layers, wish.channel_axis, wish.channels)
         if preview.plan is None:
             self._add_layers(preview)
             return
@@ -476,14 +479,12 @@ class ExportRegion(ExportChoices):
             "choose another name.",
         )
         self._written, self._changed = None, []
+        self._exported = preview_layers
         self._part.start(job, functools.partial(self._words_of, run))
 
     def _add_layers(self, preview: ExportPreview) -> None:
-        self._is_adding = True
-        try:
+        with self._adding():
             added = add_regions(self._viewer, preview)
-        finally:
-            self._is_adding = False
         names = ", ".join(repr(layer.name) for layer in added[:3])
         more = f" and {len(added) - 3} more" if len(added) > 3 else ""
         self._tell_user(f"Added {names}{more}.")
@@ -493,30 +494,39 @@ class ExportRegion(ExportChoices):
         if outcome.kind == "done":
             self._written = run.plan
             self._proposed = self.destination.value.strip()
-        return words_of(run.plan, outcome, self._changed)
+        there = self._viewer.layers
+        removed = [layer.name for layer in self._exported if layer not in there]
+        self._exported = ()
+        return words_of(run, outcome, self._changed, removed)
 
     def _on_end(self) -> None:
         """Look at the layers again, which may have changed during the run."""
-        self._is_adding = self._is_told = True
-        self._told_beside = None
-        try:
-            self._on_layers()
-        finally:
-            self._is_adding = False
+        self._is_told, self._told_beside = True, None
+        self._on_layers()
 
     def _open_result(self) -> None:
         if self._written is not None:
             open_results(self._viewer, self._written, self._add_opened, self._say_error)
 
     def _add_opened(self, add: Callable[[], object]) -> None:
-        """Add layers that were opened; the image that is exported stays chosen."""
-        if self._life.is_over:
-            return
+        if not self._life.is_over:
+            with self._adding():
+                add()
+
+    @contextlib.contextmanager
+    def _adding(self) -> Iterator[None]:
+        """Add layers in a block; the image that is exported stays chosen."""
+        selection = self._viewer.layers.selection
+        before = set(selection) if self.image.value == SELECTED else None
         self._is_adding = True
         try:
-            add()
+            yield
+            if before is not None:
+                selection.intersection_update(before)
+                selection.update(before)
         finally:
             self._is_adding = False
+            self._on_layers()
 
     def _say_error(self, text: str) -> None:
         if not self._life.is_over:

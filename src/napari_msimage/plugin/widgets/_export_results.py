@@ -17,6 +17,7 @@ from ._run_part import Names, took
 if TYPE_CHECKING:
     from ...engines import ExportPlan
     from .._export_preview import ExportPreview
+    from ._export_run import ExportRun
 
 _TITLE: Final = "Export region"
 _MAX_PATHS_ASKED: Final = 5
@@ -113,28 +114,31 @@ def without_pixels(plan: ExportPlan) -> ExportPlan:
 
 
 def words_of(
-    plan: ExportPlan, outcome: Outcome[Names], changed: Sequence[str] = ()
+    run: ExportRun,
+    outcome: Outcome[Names],
+    changed: Sequence[str] = (),
+    removed: Sequence[str] = (),
 ) -> str:
     """Return how a run ended that did not fail, in words.
 
     Parameters
     ----------
-    plan : ExportPlan
-        What was to be written.
+    run : ExportRun
+        The run.
     outcome : Outcome
         How it ended.
-    changed : sequence of str
-        Layers whose pixels were changed meanwhile.
+    changed, removed : sequence of str
+        Layers whose pixels were changed meanwhile, and that were removed.
     """
     from ...engines import bytes_in_words
 
+    plan = run.plan
     first, *others = plan.files
     if outcome.kind == "cancelled":
         if others:
             return "Cancelled; files that were complete stay, no partial one is left."
         return f"Cancelled; nothing was written to {first.path!r}."
-    sizes = [os.path.getsize(f.path) for f in plan.files if os.path.isfile(f.path)]
-    size = f" ({bytes_in_words(sum(sizes))})" if sizes else ""
+    size = f" ({bytes_in_words(run.n_bytes)})" if run.n_bytes else ""
     what = repr(first.path)
     if others:
         what = f"{len(plan.files)} files to {os.path.dirname(first.path)!r}"
@@ -144,6 +148,9 @@ def words_of(
             f" {', '.join(map(repr, changed))} was changed meanwhile; export again to "
             "have all of it."
         )
+    if removed:
+        names = ", ".join(map(repr, removed))
+        words += f" {names} was removed meanwhile; all of it was written."
     return words
 
 

@@ -18,7 +18,7 @@ from magicgui.widgets import (
 )
 
 from .._level_wish import DEFAULT_FACTOR, DEFAULT_SIDE, LevelWish
-from ._parts import rows
+from ._parts import leave_wheel, rows
 
 _MAX_SIDE: Final = 2**31 - 1
 _MAX_STEP: Final = 1e6
@@ -230,6 +230,7 @@ class LevelFields(Container[Widget]):
             box.native.setStyleSheet("min-width: 34px; padding: 0px 2px;")
             box.changed.connect(functools.partial(self._on_step, name))
             self.steps.append(box)
+        leave_wheel(self.steps.native)
 
     def _on_step(self, name: str, value: float) -> None:
         self._steps[name] = value
