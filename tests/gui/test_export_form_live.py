@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QWidget
 from napari_msimage.engines import bytes_in_words
 from napari_msimage.plugin._export_settings import ExportSettings, save_settings
 from napari_msimage.plugin._export_wish import SELECTED
-from napari_msimage.plugin.widgets import _export_choices, _export_region
+from napari_msimage.plugin.widgets import _export_choices, _export_planning
 from napari_msimage.plugin.widgets._export_region import ExportRegion
 from napari_msimage.plugin.widgets._jobs import Questions, running_jobs
 
@@ -80,8 +80,8 @@ def plans(monkeypatch):
             self.append(real(snapshot))
             return self[-1]
 
-    found, real = Plans(), _export_region.preview_of
-    monkeypatch.setattr(_export_region, "preview_of", found.make)
+    found, real = Plans(), _export_planning.preview_of
+    monkeypatch.setattr(_export_planning, "preview_of", found.make)
     return found
 
 

@@ -21,14 +21,7 @@ from ._export_formats import (
     estimate,
     format_of,
 )
-from ._export_levels import (
-    all_regions,
-    channels_of,
-    level_index,
-    picture_of,
-    pixel_size,
-    region_window,
-)
+from ._export_levels import level_index
 from ._export_open import export_source
 from ._export_paths import (
     check_paths,
@@ -38,6 +31,13 @@ from ._export_paths import (
     local_place,
 )
 from ._export_plan import Compression, ExportOptions, ExportPlan, PlannedFile
+from ._export_regions import (
+    all_regions,
+    channels_of,
+    picture_of,
+    pixel_size,
+    region_window,
+)
 
 if TYPE_CHECKING:
     import os
