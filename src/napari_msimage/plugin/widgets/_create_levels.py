@@ -20,7 +20,7 @@ from ._jobs import Job, Outcome, sentence_of
 from ._level_fields import LevelFields
 from ._level_table import LevelTable, rows_of
 from ._parts import collapsible
-from ._run_part import Names, RunPart, took
+from ._run_part import HasRunPart, Names, RunPart, took
 
 if TYPE_CHECKING:
     from .._level_wish import Preview
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _OTHER: Final = "other"
 
 
-class CreateLevels(LevelFields):
+class CreateLevels(HasRunPart, LevelFields):
     """Makes levels that an image lacks.
 
     Parameters
@@ -207,16 +207,6 @@ class CreateLevels(LevelFields):
                 f"{' x '.join(map(str, shape))}. Choose fewer pixels for the longest "
                 "side, or a number of levels."
             )
-
-    @property
-    def message(self) -> str:
-        """What is said: what the plan takes, what is wrong, or how a run ended."""
-        return self._part.message.text
-
-    @property
-    def is_message_error(self) -> bool:
-        """Whether that is an error."""
-        return self._part.message.is_error
 
     # The run
 

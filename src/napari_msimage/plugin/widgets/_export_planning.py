@@ -16,7 +16,7 @@ from ._export_tasks import preview_of, warm_up
 from ._export_watch import ExportWatch
 from ._jobs import sentence_of
 from ._parts import Message
-from ._run_part import RunPart
+from ._run_part import HasRunPart, RunPart
 
 if TYPE_CHECKING:
     from .._export_preview import ExportPreview, ExportSnapshot
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _VIEW_MS: Final = 200
 
 
-class ExportPlanning(ExportChoices):
+class ExportPlanning(HasRunPart, ExportChoices):
     """Plans what is filled in whenever anything changes, and shows it.
 
     Parameters
@@ -97,16 +97,6 @@ class ExportPlanning(ExportChoices):
         """Whether anything has changed since what is shown was planned."""
         has_changed = self._n_answered != self._n_changes
         return has_changed or (self._has_moved and self._is_other_level())
-
-    @property
-    def message(self) -> str:
-        """What is said: what the plan takes, what is wrong, or how a run ended."""
-        return self._part.message.text
-
-    @property
-    def is_message_error(self) -> bool:
-        """Whether that is an error."""
-        return self._part.message.is_error
 
     @property
     def notes(self) -> str:

@@ -263,3 +263,19 @@ def took(outcome: Outcome[Any]) -> str:
     """Return how long a job took, as text."""
     seconds = outcome.seconds
     return f"{seconds:.1f} s" if seconds < 60 else seconds_in_words(seconds)
+
+
+class HasRunPart:
+    """A form that says what its lower end says."""
+
+    _part: RunPart
+
+    @property
+    def message(self) -> str:
+        """What is said: what the plan takes, what is wrong, or how a run ended."""
+        return self._part.message.text
+
+    @property
+    def is_message_error(self) -> bool:
+        """Whether that is an error."""
+        return self._part.message.is_error

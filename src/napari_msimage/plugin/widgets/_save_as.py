@@ -15,7 +15,7 @@ from ._jobs import Job, Outcome, sentence_of
 from ._layer_list import is_saved
 from ._level_table import LevelTable, rows_of_store
 from ._parts import Message, collapsible, confirm
-from ._run_part import Names, RunPart
+from ._run_part import HasRunPart, Names, RunPart
 from ._save_choices import channel_choices, level_choices
 from ._save_fields import SaveFields
 from ._save_place import free_place, last_folder, pick_place, remember_folder_of
@@ -45,7 +45,7 @@ _TABLE_HELP: Final = (
 )
 
 
-class SaveAs(SaveFields):
+class SaveAs(HasRunPart, SaveFields):
     """Saves layers of a viewer as a SOMA multiscale image, or as a scene of them.
 
     Parameters
@@ -116,16 +116,6 @@ class SaveAs(SaveFields):
     def _show_notes(self, notes: Sequence[str]) -> None:
         self._notes.say("\n".join(notes), None)
         self._notes.native.setVisible(bool(notes))
-
-    @property
-    def message(self) -> str:
-        """What is said: what the plan takes, what is wrong, or how a run ended."""
-        return self._part.message.text
-
-    @property
-    def is_message_error(self) -> bool:
-        """Whether that is an error."""
-        return self._part.message.is_error
 
     @property
     def notes(self) -> str:

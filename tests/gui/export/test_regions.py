@@ -24,7 +24,7 @@ from napari_msimage.plugin._keys import bind_keys
 from napari_msimage.plugin._region_frame import view_state
 from napari_msimage.plugin._region_view import view_region
 
-from .conftest import settle
+from ..conftest import settle
 
 pytestmark = pytest.mark.gui
 

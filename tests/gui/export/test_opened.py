@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 
 import numpy as np
 import pytest
 
 from napari_msimage import samples
 from napari_msimage.plugin import open_image
-from napari_msimage.plugin._export_settings import ExportSettings, save_settings
-from napari_msimage.plugin.widgets import _export_choices
-
-from .conftest import settle
 
 pytestmark = pytest.mark.gui
 
@@ -25,24 +20,6 @@ PLACE = {"scale": (0.5, 0.5), "translate": (3, 4), "units": "micrometer"}
 
 def noise(*shape, dtype="uint8"):
     return RNG.integers(1, 200, shape).astype(dtype)
-
-
-@pytest.fixture
-def form(viewer, tmp_path, monkeypatch, qtbot):
-    """Return the form in the window, which proposes a folder of the test."""
-    folder = tmp_path / "exported"
-    folder.mkdir()
-    save_settings(ExportSettings(level="0", format="npy"))
-    monkeypatch.setattr(_export_choices, "_last_folder", lambda: str(folder))
-    _, form = viewer.window.add_plugin_dock_widget("napari-msimage", "Export region")
-    qtbot.waitUntil(lambda: form._is_ready, timeout=20_000)
-    yield form
-    form.end()
-    viewer.layers.clear()
-    qtbot.waitUntil(
-        lambda: "napari-msimage question" not in {t.name for t in threading.enumerate()}
-    )
-    settle()
 
 
 @pytest.fixture

@@ -21,81 +21,18 @@ from napari_msimage.engines import Progress
 from napari_msimage.errors import StorageError
 from napari_msimage.plugin import open_image
 from napari_msimage.plugin._export_settings import ExportSettings, save_settings
-from napari_msimage.plugin.widgets import _export_choices, _export_results
+from napari_msimage.plugin.widgets import _export_results
 from napari_msimage.plugin.widgets._jobs import running_jobs
 
-from .conftest import settle
+from ..conftest import settle
 
 pytestmark = pytest.mark.gui
 
 RNG = np.random.default_rng(5)
-TITLE = "Export region"
 
 
 def noise(*shape, dtype="uint8"):
     return RNG.integers(1, 200, shape).astype(dtype)
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Return the folder that is proposed."""
-    folder = tmp_path / "exported"
-    folder.mkdir()
-    save_settings(ExportSettings(level="0", format="npy"))
-    monkeypatch.setattr(_export_choices, "_last_folder", lambda: str(folder))
-    return folder
-
-
-@pytest.fixture
-def add_form(viewer, folder, qtbot):
-    """Return a function that adds the form to the window, as the menu does."""
-    made = []
-
-    def add(viewer=viewer):
-        _, form = viewer.window.add_plugin_dock_widget("napari-msimage", TITLE)
-        made.append(form)
-        qtbot.waitUntil(lambda: form._is_ready, timeout=20_000)
-        return form
-
-    yield add
-    for job in running_jobs():
-        job.cancel()
-    qtbot.waitUntil(lambda: not running_jobs())
-    for form in made:
-        form.end()
-    viewer.layers.clear()
-    qtbot.waitUntil(
-        lambda: "napari-msimage question" not in {t.name for t in threading.enumerate()}
-    )
-    settle()
-
-
-@pytest.fixture
-def form(add_form):
-    """Return the form, without any layer open."""
-    return add_form()
-
-
-@pytest.fixture
-def wait_for(qtbot):
-    """Return a function that waits until something is so."""
-
-    def wait(is_so, timeout=10_000):
-        qtbot.waitUntil(is_so, timeout=timeout)
-
-    return wait
-
-
-@pytest.fixture
-def planned(form, wait_for):
-    """Return a function that waits until what is filled in was planned."""
-
-    def wait():
-        wait_for(lambda: not form.is_planning)
-        assert form._preview is None or form._preview.wish == form.wish
-        return form._preview
-
-    return wait
 
 
 @pytest.fixture

@@ -12,42 +12,14 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QWidget
 
 from napari_msimage.engines import bytes_in_words
-from napari_msimage.plugin._export_settings import ExportSettings, save_settings
 from napari_msimage.plugin._export_wish import SELECTED
-from napari_msimage.plugin.widgets import _export_choices, _export_planning
+from napari_msimage.plugin.widgets import _export_planning
 from napari_msimage.plugin.widgets._export_region import ExportRegion
-from napari_msimage.plugin.widgets._jobs import Questions, running_jobs
+from napari_msimage.plugin.widgets._jobs import Questions
 
-from .conftest import settle
+from ..conftest import settle
 
 pytestmark = pytest.mark.gui
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Return the folder that is proposed."""
-    save_settings(ExportSettings(level="0", format="npy"))
-    monkeypatch.setattr(_export_choices, "_last_folder", lambda: str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def form(viewer, folder, qtbot):
-    """Return the form, in the window."""
-    _, form = viewer.window.add_plugin_dock_widget("napari-msimage", "Export region")
-    qtbot.waitUntil(lambda: form._is_ready, timeout=20_000)
-    yield form
-    end(form, viewer, qtbot)
-
-
-def end(form, viewer, qtbot):
-    qtbot.waitUntil(lambda: not running_jobs())
-    form.end()
-    viewer.layers.clear()
-    qtbot.waitUntil(
-        lambda: "napari-msimage question" not in {t.name for t in threading.enumerate()}
-    )
-    settle()
 
 
 @pytest.fixture
@@ -55,17 +27,6 @@ def dock(viewer, form):
     """Return the dock of the form."""
     (dock,) = viewer.window._wrapped_dock_widgets.values()
     return dock
-
-
-@pytest.fixture
-def planned(form, qtbot):
-    """Return a function that waits until what is filled in was planned."""
-
-    def wait():
-        qtbot.waitUntil(lambda: not form.is_planning, timeout=20_000)
-        return form._preview
-
-    return wait
 
 
 @pytest.fixture
@@ -122,7 +83,7 @@ def test_a_form_behind_another_tab_draws_and_plans_nothing(
     assert form.table.rows[0].shapes != before
 
 
-def test_a_form_that_was_never_shown_draws_nothing(viewer, folder, qtbot):
+def test_a_form_that_was_never_shown_draws_nothing(viewer, folder, end_forms, qtbot):
     form = ExportRegion(viewer)
     try:
         add_image(viewer)
@@ -131,7 +92,7 @@ def test_a_form_that_was_never_shown_draws_nothing(viewer, folder, qtbot):
         assert form._outline.segments is None
         assert "msimage_export" not in viewer.scene.overlays
     finally:
-        end(form, viewer, qtbot)
+        end_forms(form)
 
 
 def test_a_floating_form_goes_on(viewer, form, dock, planned):

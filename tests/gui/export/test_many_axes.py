@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
-
-from napari_msimage.plugin._export_settings import ExportSettings, save_settings
-from napari_msimage.plugin.widgets import _export_choices
-from napari_msimage.plugin.widgets._jobs import running_jobs
-
-from .conftest import settle
 
 pytestmark = pytest.mark.gui
 
@@ -31,31 +23,9 @@ def movie(viewer):
 
 
 @pytest.fixture
-def form(viewer, movie, tmp_path, monkeypatch, qtbot):
-    """Return the form, in the window."""
-    save_settings(ExportSettings(level="0", format="npy"))
-    monkeypatch.setattr(_export_choices, "_last_folder", lambda: str(tmp_path))
-    _, form = viewer.window.add_plugin_dock_widget("napari-msimage", "Export region")
-    qtbot.waitUntil(lambda: form._is_ready, timeout=20_000)
-    yield form
-    qtbot.waitUntil(lambda: not running_jobs())
-    form.end()
-    viewer.layers.clear()
-    qtbot.waitUntil(
-        lambda: "napari-msimage question" not in {t.name for t in threading.enumerate()}
-    )
-    settle()
-
-
-@pytest.fixture
-def planned(form, qtbot):
-    """Return a function that waits until what is filled in was planned."""
-
-    def wait():
-        qtbot.waitUntil(lambda: not form.is_planning, timeout=10_000)
-        return form._preview
-
-    return wait
+def form(add_form, movie):
+    """Return the form, in a window that shows the layer."""
+    return add_form()
 
 
 @pytest.fixture
