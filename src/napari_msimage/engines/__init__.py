@@ -17,7 +17,7 @@ from ._export_open import export_source
 from ._export_plan import ExportOptions, ExportPlan, PlannedFile
 from ._export_planning import plan_export
 from ._export_source import ExportSource, ImageRegion
-from ._export_write import export_region, write_export
+from ._export_write import check_places, export_region, write_export
 from ._image_write import write_image
 from ._level_plan import METHODS, LevelPlan, PlannedLevel, bytes_in_words
 from ._level_planning import plan_levels
@@ -58,6 +58,7 @@ __all__ = [
     "TileMaker",
     "build_display",
     "bytes_in_words",
+    "check_places",
     "create_levels",
     "export_region",
     "export_source",

@@ -129,13 +129,13 @@ def write_export(plan: ExportPlan) -> Generator[Progress, None, tuple[str, ...]]
             f"{type(plan).__name__}"
         )
         raise ArgumentTypeError(msg)
-    _check(plan)
-    yield Progress(0, plan.nbytes)  # to count all work takes a while
+    check_places(plan)
     before = n_written = 0
     try:
         with contextlib.closing(plan.source):
             work = [work_bytes(plan, _pixels(plan, file)) for file in plan.files]
             total = sum(work)
+            yield Progress(0, total)
             for file, most in zip(plan.files, work, strict=True):
                 with contextlib.closing(_write(plan, file)) as steps:
                     for done in steps:
@@ -154,8 +154,14 @@ def write_export(plan: ExportPlan) -> Generator[Progress, None, tuple[str, ...]]
     return plan.paths
 
 
-def _check(plan: ExportPlan) -> None:
-    """Check all places before any work."""
+def check_places(plan: ExportPlan) -> None:
+    """Check all places of the files of a plan; changes nothing.
+
+    Raises
+    ------
+    SOMAError
+        As of `write_export` before any work.
+    """
     is_folder = plan.format in FOLDERS
     overwrite = plan.options.overwrite
     local = [file for file in plan.files if is_local(file.path)]

@@ -87,22 +87,23 @@ def _fill(array: Any, pixels: ExportPixels, tick: Ticker) -> None:
     """Copy pixels, whole chunks at a time."""
     row_axis = len(pixels.shape) - 2
     planes = list(np.ndindex(pixels.shape[:row_axis]))
-    n_rows = pixels.shape[row_axis]
-    n_bands = -(-n_rows // _CHUNK)
-
-    row_bytes = _CHUNK * _CHUNK * pixels.dtype.itemsize
-    width = max(1, _READ_BYTES // row_bytes) * _CHUNK
+    n_rows, n_columns = pixels.shape[row_axis:]
+    # Many chunks at a time: zarr takes a while to begin and end an assignment.
+    most = max(1, _READ_BYTES // (_CHUNK * _CHUNK * pixels.dtype.itemsize))
+    width = most * _CHUNK
+    height = max(1, most // -(-min(width, n_columns) // _CHUNK)) * _CHUNK
+    n_bands = -(-n_rows // height)
 
     def parts() -> Iterator[tuple[int, int, npt.NDArray[Any]]]:
-        for left in range(0, pixels.shape[-1], width):
-            strip = ColumnPixels(pixels, left, min(left + width, pixels.shape[-1]))
-            found = bands(strip, row_axis, _CHUNK, _READ_BYTES)
+        for left in range(0, n_columns, width):
+            strip = ColumnPixels(pixels, left, min(left + width, n_columns))
+            found = bands(strip, row_axis, height, _READ_BYTES)
             for number, part in enumerate(found):
                 yield number, left, part
 
     def write(item: tuple[int, int, npt.NDArray[Any]]) -> None:
         number, left, part = item
-        plane, top = planes[number // n_bands], number % n_bands * _CHUNK
+        plane, top = planes[number // n_bands], number % n_bands * height
         tick()
         rows, columns = part.shape
         place = (*plane, slice(top, top + rows), slice(left, left + columns))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..engines import level_table, write_export
+from ..engines import check_places, level_table
 from ..errors import AlreadyExistsError, ArgumentError, SOMAError
 from ..storage import is_local
 from ._export_layer import layers_to_export
@@ -301,9 +301,8 @@ def _with_plan(found: ExportPreview) -> ExportPreview:
         free = free_bytes(local[0]) if local else None
         found = dataclasses.replace(found, existing=existing, free_bytes=free)
     with _keeping(found):
-        if local:  # its first step looks at everything, and changes nothing
-            with contextlib.closing(write_export(plan)) as engine:
-                next(engine)
+        if local:
+            check_places(plan)
             _check_soma(plan, existing)
     return found
 
