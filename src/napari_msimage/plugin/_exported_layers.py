@@ -168,13 +168,10 @@ def _tiff_levels(path: str) -> list[Any]:
     store = file.series[0].aszarr(squeeze=False)
     weakref.finalize(store, file.close)
     opened: Any = zarr.open(store, mode="r")
-    arrays = [opened] if isinstance(opened, zarr.Array) else _in_order(opened)
-    return [_lazy(array) for array in arrays]
-
-
-def _in_order(group: Any) -> list[Any]:
-    """Return the arrays of a group that are called 0, 1, 2, ..."""
-    return [group[str(index)] for index in range(len(group))]
+    if isinstance(opened, zarr.Array):
+        return [_lazy(opened)]
+    # not every version can list what is in the group
+    return [_lazy(opened[str(index)]) for index in range(len(file.series[0].levels))]
 
 
 def _lazy(array: Any) -> Any:
