@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import numpy as np
 
 from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
-from ._hint_fields import MAX_AXIS_LABEL
+from ._axis_labels import axis_names, default_names, given_labels
 from ._layer_transform import (
     attributes_to_placement,
     placement_to_matrix,
@@ -33,11 +33,7 @@ if TYPE_CHECKING:
 #: Which levels of a multiscale layer are written.
 Levels: TypeAlias = "Literal['all', 'current'] | int"
 
-#: Spatial axes of an image, coordinate axis order; the first ones where fewer.
-SPATIAL_AXES: Final = ("x", "y", "z")
 WRITTEN_TYPES: Final = ("image", "labels")
-#: napari's own names for axes nobody named.
-_DEFAULT_LABEL: Final = re.compile(r"(axis )?-?\d+")
 _CONVERTED: Final = {"bool": "uint8", "float16": "float32"}
 _STORABLE: Final = re.compile(r"u?int(8|16|32|64)|float(32|64)")
 
@@ -179,7 +175,7 @@ def read_source(
     units = units_of_layer(attributes.get("units"), n_axes, subject)
     placement = attributes_to_placement(attributes, n_axes, subject)
     matrix = check_matrix(placement_to_matrix(placement, n_axes), subject)
-    names, notes = _axis_names(attributes.get("axis_labels"), n_axes, subject)
+    names, notes = axis_names(attributes.get("axis_labels"), n_axes, subject)
     hints, lost = attributes_to_hints(attributes, is_labels=is_labels, rgb=rgb)
     source = LayerSource(
         name=name,
@@ -366,60 +362,6 @@ def _with_levels(source: LayerSource, first: int) -> LayerSource:
 # Axes -----------------------------------------------------------------------------
 
 
-def _axis_names(
-    labels: Any, n_axes: int, subject: str
-) -> tuple[tuple[str, ...], list[str]]:
-    """Return a usable name per axis, napari's order, and notes."""
-    defaults = _default_names(n_axes)
-    given = [str(label).strip() for label in labels or ()]
-    if len(given) != n_axes:
-        return defaults, []
-    names, odd = [], []
-    for label, default in zip(given, defaults, strict=True):
-        is_default = _is_default(label)
-        is_good = label.isprintable() and not label.lower().startswith("soma_")
-        names.append(label if is_good and not is_default else default)
-        if not (is_good or is_default):
-            odd.append(label)
-    if len(set(names)) != n_axes:
-        odd = given
-        names = [*defaults]
-    notes = []
-    if odd:
-        notes.append(
-            f"{subject} has axes named {', '.join(map(repr, given))}; they are stored "
-            f"as {', '.join(names)}: names must differ and not start with 'soma_'."
-        )
-    return tuple(names), notes
-
-
-def _default_names(n_axes: int) -> tuple[str, ...]:
-    """Return the names of spatial axes that nobody named, napari's order."""
-    names = tuple(reversed(SPATIAL_AXES[:n_axes]))
-    # more axes than supported: for messages only
-    return (*(f"axis {i}" for i in range(n_axes - len(names))), *names)
-
-
-def given_labels(labels: Any, n_axes: int) -> tuple[str | None, ...]:
-    """Return the names of the axes as they were given, None for defaults."""
-    given = [str(label) for label in labels or ()]
-    if len(given) != n_axes:
-        return (None,) * n_axes
-    return tuple(
-        None if _is_default(label) or len(label) > MAX_AXIS_LABEL else _utf8(label)
-        for label in given
-    )
-
-
-def _utf8(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
-
-
-def _is_default(label: str) -> bool:
-    text = label.strip()
-    return not text or _DEFAULT_LABEL.fullmatch(text) is not None
-
-
 def checked_channel_axis(axis: int, n_axes: int, subject: str) -> int:
     """Return a channel axis counted from the first one; refuse what is no axis."""
     if isinstance(axis, bool) or not -n_axes <= axis < n_axes:
@@ -452,15 +394,15 @@ def _with_channel_axis(source: LayerSource, axis: int) -> LayerSource:
         )
         raise ArgumentError(msg)
     kept = [*others, n_axes]
-    names, _ = _axis_names(
+    names, _ = axis_names(
         [source.axis_names[i] for i in others], n_axes - 1, source.subject
     )
     # defaults count the channel axis as spatial
-    are_shifted = source.axis_names == _default_names(n_axes)
+    are_shifted = source.axis_names == default_names(n_axes)
     return dataclasses.replace(
         source,
         channel_axis=axis,
-        axis_names=_default_names(n_axes - 1) if are_shifted else names,
+        axis_names=default_names(n_axes - 1) if are_shifted else names,
         axis_labels=tuple(source.axis_labels[i] for i in others),
         units=tuple(source.units[i] for i in others),
         matrix=matrix[np.ix_(kept, kept)],

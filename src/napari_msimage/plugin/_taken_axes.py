@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..errors import RegionError, UnsupportedError
+from ._axis_labels import given_labels
 from ._layer_source import (
     check_not_empty,
     checked_channel_axis,
-    given_labels,
     is_rgb_layer,
     levels_of,
     subject_of,
